@@ -1,0 +1,1 @@
+//! Primacron: a tower layer for real-time messages.
