@@ -1,0 +1,174 @@
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::{Codec, EncodeError, Outgoing, WireKind};
+use crate::websocket;
+
+/// One Engine.IO packet, encoded once for both transports and shared by everybody it goes to.
+///
+/// The bytes are a whole websocket frame; behind its header stands what long polling sends.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    bytes: Bytes,
+    header: u8,
+    kind: WireKind,
+    volatile: bool,
+}
+
+thread_local! {
+    /// Where messages are encoded before they get an allocation of their own size.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A scratch buffer that grew beyond this many bytes is given back.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
+/// The type byte of an Engine.IO message in text.
+const MESSAGE: u8 = b'4';
+
+impl Frame {
+    pub(crate) const PING: Self = Self::text_of(b"\x81\x012");
+    pub(crate) const PROBE_REPLY: Self = Self::text_of(b"\x81\x063probe");
+
+    const fn text_of(frame: &'static [u8]) -> Self {
+        Self {
+            bytes: Bytes::from_static(frame),
+            header: 2,
+            kind: WireKind::Text,
+            volatile: false,
+        }
+    }
+
+    /// Encodes a message.
+    pub(crate) fn encode(codec: &dyn Codec, message: &Outgoing<'_>) -> Result<Self, EncodeError> {
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => Self::encode_in(&mut scratch, codec, message),
+            // The arguments send a message while they are being serialized.
+            Err(_) => Self::encode_in(&mut Vec::new(), codec, message),
+        })
+    }
+
+    fn encode_in(
+        scratch: &mut Vec<u8>,
+        codec: &dyn Codec,
+        message: &Outgoing<'_>,
+    ) -> Result<Self, EncodeError> {
+        scratch.clear();
+        scratch.extend_from_slice(&[0; websocket::MAX_HEADER]);
+        scratch.push(MESSAGE);
+        let kind = codec.encode(message, scratch)?;
+        let frame = Self::around(scratch, kind);
+        if scratch.capacity() > SCRATCH_KEPT {
+            *scratch = Vec::new();
+        }
+        Ok(frame)
+    }
+
+    /// A text packet as it stands, type byte included.
+    pub(crate) fn packet(packet: &[u8]) -> Self {
+        let mut buffer = vec![0; websocket::MAX_HEADER];
+        buffer.extend_from_slice(packet);
+        Self::with_payload(&mut buffer, websocket::MAX_HEADER, WireKind::Text)
+    }
+
+    /// A binary message carries no type byte.
+    fn around(buffer: &mut [u8], kind: WireKind) -> Self {
+        let payload = match kind {
+            WireKind::Text => websocket::MAX_HEADER,
+            WireKind::Binary => websocket::MAX_HEADER + 1,
+        };
+        Self::with_payload(buffer, payload, kind)
+    }
+
+    /// Writes the header right before the payload and copies both into their own allocation.
+    fn with_payload(buffer: &mut [u8], payload: usize, kind: WireKind) -> Self {
+        let opcode = match kind {
+            WireKind::Text => websocket::Opcode::Text,
+            WireKind::Binary => websocket::Opcode::Binary,
+        };
+        let header = websocket::header(opcode, buffer.len() - payload);
+        let header = header.as_slice();
+        let start = payload - header.len();
+        buffer[start..payload].copy_from_slice(header);
+        Self {
+            bytes: Bytes::copy_from_slice(&buffer[start..]),
+            header: (payload - start) as u8,
+            kind,
+            volatile: false,
+        }
+    }
+
+    /// The first to be dropped when a queue is full.
+    pub(crate) const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    pub(crate) const fn is_volatile(&self) -> bool {
+        self.volatile
+    }
+
+    pub(crate) const fn kind(&self) -> WireKind {
+        self.kind
+    }
+
+    /// The whole websocket frame.
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The packet without websocket framing: text with its type byte, or the bare bytes of a
+    /// binary message.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[usize::from(self.header)..]
+    }
+
+    /// What it counts in a queue, in bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Args, IntoArgs, Json, Raw};
+
+    #[test]
+    fn a_text_message_is_a_frame_and_a_packet() {
+        let args = ("x",);
+        let frame = Frame::encode(&Json, &Outgoing::new("e", args.as_args())).unwrap();
+        assert_eq!(frame.payload(), br#"4{"event":"e","args":["x"]}"#);
+        assert_eq!(frame.bytes()[..2], [0x81, frame.payload().len() as u8]);
+    }
+
+    #[test]
+    fn a_binary_message_has_no_type_byte() {
+        let args = Args::binary(vec![7; 300]);
+        let frame = Frame::encode(&Raw, &Outgoing::new("message", args.as_args())).unwrap();
+        assert_eq!(frame.payload(), [7; 300]);
+        assert_eq!(frame.bytes()[..4], [0x82, 126, 1, 44]);
+        assert_eq!(frame.kind(), WireKind::Binary);
+    }
+
+    #[test]
+    fn long_messages_get_the_long_header() {
+        let args = Args::text("x".repeat(70_000));
+        let frame = Frame::encode(&Raw, &Outgoing::new("message", args.as_args())).unwrap();
+        assert_eq!(frame.payload().len(), 70_001);
+        assert_eq!(frame.bytes()[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]);
+    }
+
+    #[test]
+    fn the_constant_frames_are_frames() {
+        assert_eq!(Frame::PING.payload(), b"2");
+        assert_eq!(Frame::PROBE_REPLY.payload(), b"3probe");
+        assert_eq!(Frame::packet(b"2").bytes(), Frame::PING.bytes());
+        assert_eq!(Frame::packet(b"3probe").bytes(), Frame::PROBE_REPLY.bytes());
+    }
+}

@@ -1,0 +1,41 @@
+//! From bytes to a validated [`Message`] and from a [`Reply`] back to bytes.
+//!
+//! `codec`, `json` and `raw` read and write envelopes; `args`, `raw_input` and `user` are what a
+//! message is made of; `validator` says who may decide and `admission` asks them; `outgoing`,
+//! `reply`, `frame` and `socket` are the way back.
+
+mod admission;
+mod args;
+mod codec;
+mod frame;
+mod json;
+#[expect(clippy::module_inception, reason = "the message of the message room")]
+mod message;
+mod outgoing;
+mod raw;
+mod raw_input;
+mod reply;
+mod socket;
+mod user;
+mod validator;
+
+pub(crate) use self::{
+    admission::{Admission, Asking, Cause, Refused, Validators},
+    frame::Frame,
+    reply::ReplyBody,
+    socket::{Outlet, PushError, encode_event, push},
+    validator::{asking, shape, shape_and_rules},
+};
+pub use self::{
+    args::{Args, ArgsError},
+    codec::{Codec, DecodeFailure, EncodeError, Envelope, Outgoing, WireKind},
+    json::Json,
+    message::Message,
+    outgoing::{IntoArgs, OutgoingArgs, OwnedArgs},
+    raw::Raw,
+    raw_input::RawInput,
+    reply::Reply,
+    socket::{SendError, Socket},
+    user::User,
+    validator::{IntoVerdict, Refusal, Verdict},
+};

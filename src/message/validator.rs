@@ -1,0 +1,197 @@
+use std::{any::Any, fmt, pin::Pin};
+
+use serde::de::DeserializeOwned;
+
+use super::{Args, ArgsError, User};
+
+/// A validator's no, with a text for the client: at most 256 bytes of it are sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    text: String,
+}
+
+impl Refusal {
+    /// Refuses with a text that the client may read.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into() }
+    }
+
+    /// The text for the client.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Default for Refusal {
+    fn default() -> Self {
+        Self::new("failed to validate the data")
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<ArgsError> for Refusal {
+    fn from(error: ArgsError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// What a validator found.
+pub struct Verdict(pub(super) Found);
+
+pub(super) enum Found {
+    Pass,
+    /// These arguments instead.
+    Replace(Args),
+    /// The value that the arguments were parsed into.
+    Parsed(Box<dyn Any + Send>),
+    Refuse(Refusal),
+    Later(Pin<Box<dyn Future<Output = Verdict> + Send>>),
+}
+
+impl Verdict {
+    /// The message may pass as it is.
+    #[must_use]
+    pub const fn pass() -> Self {
+        Self(Found::Pass)
+    }
+
+    /// The message passes with these arguments in place of its own.
+    #[must_use]
+    pub const fn replace(args: Args) -> Self {
+        Self(Found::Replace(args))
+    }
+
+    /// The message passes and carries a value that was made from it.
+    pub fn parsed<T: Send + 'static>(value: T) -> Self {
+        Self(Found::Parsed(Box::new(value)))
+    }
+
+    /// The message is refused.
+    #[must_use]
+    pub const fn refuse(refusal: Refusal) -> Self {
+        Self(Found::Refuse(refusal))
+    }
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Found::Pass => "Verdict::Pass",
+            Found::Replace(_) => "Verdict::Replace",
+            Found::Parsed(_) => "Verdict::Parsed",
+            Found::Refuse(_) => "Verdict::Refuse",
+            Found::Later(_) => "Verdict::Later",
+        })
+    }
+}
+
+/// What a validator may return: a `bool`; `Ok(())` or `Ok(args)` to pass, with other arguments if
+/// it transforms; an `Err` with a text for the client; or a [`Verdict`].
+#[diagnostic::on_unimplemented(
+    message = "a validator cannot return `{Self}`",
+    note = "return `bool`, `Result<(), E>`, `Result<Args, E>` or `Verdict`, where `E` is a text or a `Refusal`"
+)]
+pub trait IntoVerdict {
+    /// Makes the verdict.
+    fn into_verdict(self) -> Verdict;
+}
+
+impl IntoVerdict for Verdict {
+    fn into_verdict(self) -> Verdict {
+        self
+    }
+}
+
+impl IntoVerdict for bool {
+    fn into_verdict(self) -> Verdict {
+        if self {
+            Verdict::pass()
+        } else {
+            Verdict::refuse(Refusal::default())
+        }
+    }
+}
+
+impl<E: Into<Refusal>> IntoVerdict for Result<(), E> {
+    fn into_verdict(self) -> Verdict {
+        self.map_or_else(|error| Verdict::refuse(error.into()), |()| Verdict::pass())
+    }
+}
+
+impl<E: Into<Refusal>> IntoVerdict for Result<Args, E> {
+    fn into_verdict(self) -> Verdict {
+        self.map_or_else(|error| Verdict::refuse(error.into()), Verdict::replace)
+    }
+}
+
+/// Decides about the messages of one event.
+pub(crate) trait Validator: Send + Sync {
+    fn validate(&self, args: &Args, user: &User) -> Verdict;
+}
+
+impl<F, V> Validator for F
+where
+    F: Fn(&Args, &User) -> V + Send + Sync,
+    V: IntoVerdict,
+{
+    fn validate(&self, args: &Args, user: &User) -> Verdict {
+        self(args, user).into_verdict()
+    }
+}
+
+/// The shape of a serde type.
+pub(crate) fn shape<T>() -> impl Validator
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    |args: &Args, _: &User| match args.parse::<T>() {
+        Ok(value) => Verdict::parsed(value),
+        Err(error) => Verdict::refuse(error.into()),
+    }
+}
+
+/// The shape of a serde type, then rules about its value.
+pub(crate) fn shape_and_rules<T, F, E>(rules: F) -> impl Validator
+where
+    T: DeserializeOwned + Send + 'static,
+    F: Fn(&T, &User) -> Result<(), E> + Send + Sync,
+    E: Into<Refusal>,
+{
+    move |args: &Args, user: &User| {
+        let value = match args.parse::<T>() {
+            Ok(value) => value,
+            Err(error) => return Verdict::refuse(error.into()),
+        };
+        match rules(&value, user) {
+            Ok(()) => Verdict::parsed(value),
+            Err(error) => Verdict::refuse(error.into()),
+        }
+    }
+}
+
+/// A validator that must ask somebody.
+pub(crate) fn asking<F, R>(ask: F) -> impl Validator
+where
+    F: Fn(Args, User) -> R + Send + Sync,
+    R: Future<Output: IntoVerdict> + Send + 'static,
+{
+    move |args: &Args, user: &User| {
+        let answer = ask(args.clone(), user.clone());
+        Verdict(Found::Later(Box::pin(async move {
+            answer.await.into_verdict()
+        })))
+    }
+}
