@@ -1,6 +1,11 @@
 //! Primacron: a tower layer for real-time messages.
 
-#[allow(dead_code, unused_imports, reason = "the rooms above use it")]
+mod config;
+mod connection;
 mod engine;
+mod error;
+mod message;
+mod notice;
+mod websocket;
 
 pub use engine::{CloseReason, DecodeError, Transport};
