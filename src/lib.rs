@@ -1,11 +1,39 @@
 //! Primacron: a tower layer for real-time messages.
 
+mod account;
+mod body;
 mod config;
 mod connection;
 mod engine;
 mod error;
+mod future;
+mod gate;
+mod ids;
+mod layer;
 mod message;
+mod node;
 mod notice;
+mod respond;
+mod service;
+mod shared;
+mod transport;
 mod websocket;
 
-pub use engine::{CloseReason, DecodeError, Transport};
+pub use crate::{
+    account::{Account, AccountFn, IntoAccount},
+    body::ResponseBody,
+    config::{Config, ConfigError, QueuePolicy},
+    connection::{Cloned, Handler, MakeHandler, PerUser},
+    engine::{CloseReason, DecodeError, Transport},
+    error::{AccountError, PublicError},
+    future::ResponseFuture,
+    layer::{NoHandler, PrimacronLayer},
+    message::{
+        Args, ArgsError, Codec, DecodeFailure, EncodeError, Envelope, IntoArgs, IntoVerdict, Json,
+        Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
+        Socket, User, Verdict, WireKind,
+    },
+    node::{Handle, Sent, To},
+    notice::{Notice, Notices},
+    service::Primacron,
+};

@@ -1,0 +1,283 @@
+use std::{fmt, sync::Arc, task::Waker};
+
+use http::Extensions;
+use hyper::upgrade::Upgraded;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{
+    Endpoint,
+    exchange::{Candidate, Exchange, Get, LastWord, Post, Stage},
+    queue::Batch,
+};
+use crate::{
+    config::QueuePolicy,
+    engine::{CloseReason, Machine, Payload, Transport},
+    message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    notice::Notice,
+};
+
+/// One connection as everybody but its own task sees it.
+///
+/// Sockets, handles and requests hold it by `Arc`; the connection itself lives as long as its
+/// task, the [`Driver`](super::Driver).
+pub(crate) struct Connection {
+    user: User,
+    kept: Extensions,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) exchange: Mutex<Exchange>,
+}
+
+/// What others left for the task of a connection.
+#[derive(Default)]
+pub(super) struct Errands {
+    pub(super) close: Option<CloseReason>,
+    pub(super) candidate: Option<Upgraded>,
+    pub(super) post: Option<Payload>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        endpoint: &Arc<Endpoint>,
+        user: User,
+        kept: Extensions,
+        transport: Transport,
+    ) -> Self {
+        Self {
+            user,
+            kept,
+            endpoint: Arc::clone(endpoint),
+            exchange: Mutex::new(Exchange::new(transport)),
+        }
+    }
+
+    pub(crate) const fn user(&self) -> &User {
+        &self.user
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn socket(self: &Arc<Self>) -> Socket {
+        Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.exchange.lock().transport
+    }
+
+    /// Queues a frame beyond every limit: packets of the protocol and answers, of which a
+    /// connection has a bounded number.
+    pub(crate) fn push_unbounded(&self, frame: Frame) {
+        let mut exchange = self.exchange.lock();
+        if exchange.stage == Stage::Open {
+            exchange.queue.push(frame);
+            exchange.wake_get();
+        }
+    }
+
+    /// Whether the outgoing queue takes another message.
+    pub(super) fn has_room(&self) -> bool {
+        self.exchange.lock().queue.bytes() < self.limit()
+    }
+
+    /// Takes what one write should carry.
+    pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> Batch {
+        let mut exchange = self.exchange.lock();
+        let batch = exchange.queue.pop_batch(out);
+        if exchange.queue.bytes() < self.limit() {
+            exchange.wake_senders();
+        }
+        batch
+    }
+
+    /// Registers the task and takes what was left for it.
+    pub(super) fn attend(&self, waker: &Waker) -> Errands {
+        let mut exchange = self.exchange.lock();
+        match &mut exchange.driver {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        let mut errands = Errands {
+            close: exchange.close.take(),
+            ..Errands::default()
+        };
+        if let Some(polling) = &mut exchange.polling {
+            errands.post = polling.take_post();
+            errands.candidate = polling.take_candidate();
+        }
+        errands
+    }
+
+    /// All packets of the POST were handled, or never will be.
+    pub(super) fn finish_post(&self) {
+        if let Some(polling) = &mut self.exchange.lock().polling
+            && let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post
+        {
+            let waker = waker.take();
+            polling.post = Post::Done;
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ends a held poll without a message.
+    pub(super) fn release_poll(&self) {
+        let mut exchange = self.exchange.lock();
+        if let Some(polling) = &mut exchange.polling
+            && matches!(polling.get, Get::Held(_))
+        {
+            polling.last_word = Some(LastWord::Noop);
+            exchange.wake_get();
+        }
+    }
+
+    /// Polling is over, the websocket carries on.
+    pub(super) fn switch(&self) {
+        self.release_poll();
+        self.exchange.lock().transport = Transport::WebSocket;
+    }
+
+    /// The candidate is gone; another one may come.
+    pub(super) fn free_candidate(&self) {
+        if let Some(polling) = &mut self.exchange.lock().polling {
+            polling.candidate = Candidate::None;
+        }
+    }
+
+    /// Lets requests compare clocks with the deadline of the heartbeat.
+    pub(super) fn set_expiry(&self, machine: &Machine) {
+        if let Some(polling) = &mut self.exchange.lock().polling {
+            polling.expires_at = machine.expires_at();
+        }
+    }
+
+    /// Nothing can be sent any more; `keep_queue` says whether what is queued still goes out.
+    pub(super) fn begin_close(&self, keep_queue: bool, last_word: Option<LastWord>) {
+        let mut exchange = self.exchange.lock();
+        exchange.stage = Stage::Closing;
+        if !keep_queue {
+            exchange.queue.clear();
+        }
+        if let Some(polling) = &mut exchange.polling {
+            let held = matches!(polling.get, Get::Held(_));
+            polling.last_word = last_word.or(held.then_some(LastWord::Close));
+        }
+        exchange.wake_get();
+        exchange.wake_senders();
+        drop(exchange);
+        self.finish_post();
+    }
+
+    /// Whether a client on polling has nothing more to hear.
+    pub(super) fn said_goodbye(&self) -> bool {
+        let exchange = self.exchange.lock();
+        let polling = exchange.polling.as_ref();
+        polling.is_none_or(|polling| polling.last_word.is_none())
+    }
+
+    pub(super) fn end(&self) {
+        let mut exchange = self.exchange.lock();
+        exchange.stage = Stage::Closed;
+        exchange.queue.clear();
+        exchange.driver = None;
+        exchange.wake_get();
+    }
+
+    fn limit(&self) -> usize {
+        self.endpoint.settings.queue_limit()
+    }
+
+    /// Makes room by dropping what is volatile; whether the frame fits then.
+    fn make_room(&self, exchange: &mut Exchange, frame: &Frame) -> bool {
+        let fits = |bytes: usize| bytes + frame.len() <= self.limit();
+        if fits(exchange.queue.bytes()) {
+            return true;
+        }
+        if !frame.is_volatile() {
+            exchange.queue.drop_volatile();
+        }
+        fits(exchange.queue.bytes())
+    }
+
+    fn notice_full(&self) {
+        self.endpoint.settings.notices.post(Notice::QueueFull {
+            user: self.user.clone(),
+        });
+    }
+}
+
+impl Outlet for Connection {
+    fn user(&self) -> &User {
+        &self.user
+    }
+
+    fn extensions(&self) -> &Extensions {
+        &self.kept
+    }
+
+    fn codec(&self) -> &dyn Codec {
+        &*self.endpoint.settings.codec
+    }
+
+    fn try_push(&self, frame: Frame) -> Result<(), SendError> {
+        if frame.len() > self.limit() {
+            return Err(SendError::TooLarge);
+        }
+        let mut exchange = self.exchange.lock();
+        if exchange.stage != Stage::Open || exchange.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        if self.make_room(&mut exchange, &frame) {
+            exchange.queue.push(frame);
+            exchange.wake_mover();
+            return Ok(());
+        }
+        if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
+            exchange.request_close(CloseReason::QueueFull);
+        }
+        drop(exchange);
+        self.notice_full();
+        Err(SendError::Full)
+    }
+
+    fn push_or_wait(&self, frame: Frame) -> Result<(), PushError> {
+        if frame.len() > self.limit() {
+            return Err(PushError::Refused(SendError::TooLarge));
+        }
+        let mut exchange = self.exchange.lock();
+        if exchange.stage != Stage::Open || exchange.close.is_some() {
+            return Err(PushError::Refused(SendError::Closed));
+        }
+        if !self.make_room(&mut exchange, &frame) {
+            let room = exchange.room.get_or_insert_with(|| Arc::new(Notify::new()));
+            return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));
+        }
+        exchange.queue.push(frame);
+        exchange.wake_mover();
+        Ok(())
+    }
+
+    fn close(&self, reason: CloseReason) {
+        self.exchange.lock().request_close(reason);
+    }
+
+    fn is_open(&self) -> bool {
+        let exchange = self.exchange.lock();
+        exchange.stage == Stage::Open && exchange.close.is_none()
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.exchange.lock().queue.bytes()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+use std::{sync::Arc, task::Waker, time::Instant};
+
+use hyper::upgrade::Upgraded;
+use tokio::sync::Notify;
+
+use super::queue::Queue;
+use crate::engine::{CloseReason, NOOP, Payload, Transport};
+
+/// What the task of a connection and everybody else hand to one another, under one lock.
+pub(super) struct Exchange {
+    pub(super) queue: Queue,
+    pub(super) stage: Stage,
+    pub(super) transport: Transport,
+    /// The task of the connection.
+    pub(super) driver: Option<Waker>,
+    /// Somebody wants the connection closed, and the task does not know yet.
+    pub(super) close: Option<CloseReason>,
+    /// Made by the first sender that has to wait for room in the queue.
+    pub(super) room: Option<Arc<Notify>>,
+    /// Only connections that began with polling pay for it.
+    pub(super) polling: Option<Box<Polling>>,
+}
+
+/// How far the life of a connection has got, as seen from outside its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Open,
+    /// Nothing can be sent any more; what is queued and the farewell still go out.
+    Closing,
+    Closed,
+}
+
+/// The requests of a client on long polling.
+#[derive(Default)]
+pub(super) struct Polling {
+    pub(super) get: Get,
+    pub(super) post: Post,
+    /// A websocket that wants to take over.
+    pub(super) candidate: Candidate,
+    /// From when on a new request finds the connection dead.
+    pub(super) expires_at: Option<Instant>,
+    /// What a GET gets once the queue is empty.
+    pub(super) last_word: Option<LastWord>,
+}
+
+/// The GET that is being held.
+#[derive(Default)]
+pub(super) enum Get {
+    #[default]
+    None,
+    Held(Option<Waker>),
+}
+
+/// The POST whose packets are being handled.
+#[derive(Default)]
+pub(super) enum Post {
+    #[default]
+    None,
+    /// The body is on its way.
+    Reading,
+    /// The body waits for the task.
+    Submitted(Payload, Option<Waker>),
+    /// The task works on it.
+    Handling(Option<Waker>),
+    /// All of it was handled.
+    Done,
+}
+
+#[derive(Default)]
+pub(super) enum Candidate {
+    #[default]
+    None,
+    /// Its request was answered with 101.
+    Announced,
+    Arrived(Upgraded),
+    /// With the task of the connection.
+    Taken,
+}
+
+/// A packet that ends a held poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastWord {
+    /// This poll is over, the connection is not.
+    Noop,
+    /// The client closed: its GET ends without a message.
+    Closed,
+    /// The server closes.
+    Close,
+}
+
+impl LastWord {
+    pub(super) const fn packet(self) -> &'static [u8] {
+        match self {
+            Self::Noop | Self::Closed => NOOP,
+            Self::Close => crate::engine::CLOSE,
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            queue: Queue::default(),
+            stage: Stage::Open,
+            transport,
+            driver: None,
+            close: None,
+            room: None,
+            polling: (transport == Transport::Polling).then(Box::default),
+        }
+    }
+
+    pub(super) fn wake_driver(&self) {
+        if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// The held GET has something to look at.
+    pub(super) fn wake_get(&mut self) {
+        if let Some(polling) = &mut self.polling
+            && let Get::Held(waker) = &mut polling.get
+            && let Some(waker) = waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Something was queued: whoever moves it is woken.
+    pub(super) fn wake_mover(&mut self) {
+        match self.transport {
+            Transport::Polling => self.wake_get(),
+            Transport::WebSocket => self.wake_driver(),
+        }
+    }
+
+    /// Senders that wait for room look again.
+    pub(super) fn wake_senders(&self) {
+        if let Some(room) = &self.room {
+            room.notify_waiters();
+        }
+    }
+
+    pub(super) fn request_close(&mut self, reason: CloseReason) {
+        if self.stage == Stage::Open && self.close.is_none() {
+            self.close = Some(reason);
+            self.wake_driver();
+        }
+    }
+}

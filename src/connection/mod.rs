@@ -1,0 +1,30 @@
+//! The life of a connection, its queue, and the registry of all connections of a node.
+//!
+//! A [`Connection`] is what sockets, handles and requests see; its [`Driver`] is the task that
+//! owns the protocol's state and the way into the handler. The two meet in the `exchange`, under
+//! one lock.
+
+mod calls;
+#[expect(clippy::module_inception, reason = "the connection of the connection room")]
+mod connection;
+mod driver;
+mod endpoint;
+mod exchange;
+mod handler;
+mod pipeline;
+mod polling;
+mod queue;
+mod registry;
+mod report;
+mod wire;
+
+pub use self::handler::{Cloned, Handler, MakeHandler, PerUser};
+pub(crate) use self::{
+    connection::Connection,
+    driver::Driver,
+    endpoint::Endpoint,
+    polling::{HeldGet, OpenPost},
+    queue::Batch,
+    registry::Registry,
+    wire::{Broken, Received, Scratch, Wire},
+};

@@ -1,0 +1,175 @@
+use std::{
+    error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    Connection, MakeHandler,
+    calls::{Called, Calls},
+    report,
+};
+use crate::{
+    engine::Data,
+    message::{Admission, Asking, Message},
+};
+
+type Fut<M> = <<M as MakeHandler>::Handler as Service<Message>>::Future;
+
+pin_project! {
+    /// The way of one connection's messages into its handler.
+    ///
+    /// At most one message waits here. While it does, nothing more is taken, and so nothing more
+    /// is read from the client.
+    pub(super) struct Pipeline<M: MakeHandler> {
+        make: Arc<M>,
+        handler: M::Handler,
+        waiting: Waiting,
+        #[pin]
+        calls: Calls<Fut<M>>,
+    }
+}
+
+enum Waiting {
+    Nobody,
+    /// For its validator, which asks somebody.
+    Validation(Asking),
+    /// For the handler.
+    Handler(Message),
+}
+
+/// What a pipeline can do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// Take another message.
+    Open,
+    /// Nothing, until a validator or the handler is ready.
+    Held,
+    /// Nothing, until the client reads what is queued for it.
+    Full,
+}
+
+impl<M: MakeHandler> Pipeline<M> {
+    pub(super) fn new(make: Arc<M>, connection: &Connection) -> Self {
+        Self {
+            handler: make.make(connection.user()),
+            make,
+            waiting: Waiting::Nobody,
+            calls: Calls::new(),
+        }
+    }
+
+    /// Takes a message; only when the intake is open.
+    pub(super) fn take(self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
+        let endpoint = connection.endpoint();
+        let codec = &*endpoint.settings.codec;
+        let admission = endpoint.validators.admit(codec, data.into(), connection.socket());
+        self.settle(admission, connection);
+    }
+
+    /// Goes on as far as possible.
+    pub(super) fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        connection: &Arc<Connection>,
+    ) -> Intake {
+        self.as_mut().poll_calls(cx, connection);
+        loop {
+            let this = self.as_mut().project();
+            match this.waiting {
+                Waiting::Nobody => return Intake::Open,
+                Waiting::Validation(asking) => match asking.poll(cx) {
+                    Poll::Pending => return Intake::Held,
+                    Poll::Ready(admission) => {
+                        *this.waiting = Waiting::Nobody;
+                        if let Some(admission) = admission {
+                            self.as_mut().settle(admission, connection);
+                        }
+                    }
+                },
+                Waiting::Handler(_) => {
+                    if this.calls.len() >= connection.endpoint().settings.concurrency() {
+                        return Intake::Held;
+                    }
+                    if !connection.has_room() {
+                        return Intake::Full;
+                    }
+                    if self.as_mut().poll_dispatch(cx, connection).is_pending() {
+                        return Intake::Held;
+                    }
+                    self.as_mut().poll_calls(cx, connection);
+                }
+            }
+        }
+    }
+
+    /// Whether a message waits or is being handled.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.waiting, Waiting::Nobody) || self.calls.len() > 0
+    }
+
+    fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
+        *self.project().waiting = match admission {
+            Admission::Passed(message) => Waiting::Handler(message),
+            Admission::Asking(asking) => Waiting::Validation(asking),
+            Admission::Refused(refused) => {
+                report::refused(connection, refused);
+                Waiting::Nobody
+            }
+        };
+    }
+
+    /// Asks the handler whether it is ready, with a message in hand, and calls it.
+    fn poll_dispatch(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        connection: &Arc<Connection>,
+    ) -> Poll<()> {
+        let this = self.project();
+        let ready = catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)));
+        if matches!(ready, Ok(Poll::Pending)) {
+            return Poll::Pending;
+        }
+        let Waiting::Handler(message) = std::mem::replace(this.waiting, Waiting::Nobody) else {
+            return Poll::Ready(());
+        };
+        let called = Called::of(&message);
+        let outcome = match ready {
+            Ok(Poll::Ready(Err(error))) => Err(error.into()),
+            Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
+                .map_err(|_| report::panicked()),
+            Err(_) => Err(report::panicked()),
+        };
+        match outcome {
+            Ok(future) => this.calls.push(future, called),
+            Err(error) => {
+                // A service that failed or panicked is not to be used again.
+                *this.handler = this.make.make(connection.user());
+                report::failed(connection, &called, error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_calls(self: Pin<&mut Self>, cx: &mut Context<'_>, connection: &Arc<Connection>) {
+        let mut this = self.project();
+        while let Poll::Ready(Some((called, outcome))) = this.calls.as_mut().poll_next(cx) {
+            match outcome {
+                Ok(Ok(reply)) => report::answered(connection, &called, reply.into()),
+                Ok(Err(error)) => {
+                    let error: Box<dyn Error + Send + Sync> = error.into();
+                    report::failed(connection, &called, error);
+                }
+                Err(_) => {
+                    *this.handler = this.make.make(connection.user());
+                    report::failed(connection, &called, report::panicked());
+                }
+            }
+        }
+    }
+}

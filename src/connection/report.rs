@@ -1,0 +1,103 @@
+//! What application and client hear of a message's fate.
+
+use std::{error::Error, sync::Arc};
+
+use super::{Connection, calls::Called};
+use crate::{
+    error::PublicError,
+    message::{
+        Cause, DecodeFailure, Frame, IntoArgs, Outgoing, Outlet as _, Refused, Reply, ReplyBody,
+    },
+    notice::Notice,
+};
+
+/// Bytes of text that a client hears at most.
+const TEXT: usize = 256;
+
+/// What a client hears of a failure that was not made for the public.
+const FAILED: &str = "the message could not be handled";
+
+/// What a client hears of a message that is none.
+const NOT_A_MESSAGE: &str = "not a message";
+
+/// The error of a handler that panicked.
+pub(super) fn panicked() -> Box<dyn Error + Send + Sync> {
+    "handler panicked".into()
+}
+
+/// The handler answered.
+pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
+    let (name, args) = match &reply.body {
+        ReplyBody::None => (None, None),
+        ReplyBody::Args(args) => (Some(&*called.event), Some(args.as_args())),
+        ReplyBody::Event(name, args) => (Some(&**name), Some(args.as_args())),
+    };
+    let message = match (called.id, name, args) {
+        (Some(id), _, args) => Outgoing::answer(id, args.unwrap_or_else(|| ().as_args())),
+        (None, Some(name), Some(args)) => Outgoing::new(name, args),
+        (None, _, _) => return,
+    };
+    match Frame::encode(connection.codec(), &message) {
+        Ok(frame) => connection.push_unbounded(frame),
+        Err(error) => failed(connection, called, Box::new(error)),
+    }
+}
+
+/// The handler failed.
+pub(super) fn failed(connection: &Connection, called: &Called, error: Box<dyn Error + Send + Sync>) {
+    let error: Arc<dyn Error + Send + Sync> = error.into();
+    let text = PublicError::text_in(&*error).unwrap_or(FAILED);
+    tell(connection, called.id, "error::handler", Some(&called.event), text);
+    connection.endpoint().settings.notices.post(Notice::Handler {
+        event: called.event.to_string(),
+        error,
+        user: connection.user().clone(),
+    });
+}
+
+/// Codec or validator refused.
+pub(super) fn refused(connection: &Connection, refused: Refused) {
+    let user = connection.user().clone();
+    let raw = refused.raw;
+    let notice = match refused.cause {
+        Cause::Undecodable(DecodeFailure::Malformed(error)) => Notice::Json { raw, user, error },
+        Cause::Undecodable(DecodeFailure::Invalid(error)) => Notice::Invalid { raw, user, error },
+        Cause::Invalid { event, refusal } => Notice::Validation {
+            event: event.into(),
+            error: refusal,
+            raw,
+            user,
+        },
+    };
+    let (event, text) = match &notice {
+        Notice::Validation { event, error, .. } => (Some(&**event), error.text()),
+        _ => (None, NOT_A_MESSAGE),
+    };
+    tell(connection, refused.id, notice.name(), event, text);
+    connection.endpoint().settings.notices.post(notice);
+}
+
+/// Tells the client: as an event, unless the layer keeps silent, and as the answer that it
+/// wanted.
+fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str>, text: &str) {
+    let text = cut(text, TEXT);
+    if connection.endpoint().settings.report_to_client {
+        let event = event.map(|event| cut(event, TEXT));
+        let args = event.map(|event| (event, text));
+        let args = args.as_ref().map_or_else(|| ().as_args(), IntoArgs::as_args);
+        // A codec that has no events cannot say it, and a full queue drops it: so be it.
+        if let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::new(name, args)) {
+            drop(connection.try_push(frame.volatile()));
+        }
+    }
+    if let Some(id) = id
+        && let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::failure(id, text))
+    {
+        connection.push_unbounded(frame);
+    }
+}
+
+/// The beginning of a text, at most so many bytes of it.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

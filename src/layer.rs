@@ -1,0 +1,417 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{Extensions, request::Parts};
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+
+use crate::{
+    account::{AccountFn, erase},
+    config::{Config, ConfigError, QueuePolicy, Settings},
+    connection::{Cloned, Endpoint, Handler, PerUser},
+    engine::Transport,
+    gate::Gate,
+    message::{Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules},
+    node::{Handle, Owner},
+    notice::{Notice, Noticeboard},
+    service::Primacron,
+    shared::Shared,
+};
+
+/// Adds an Engine.IO endpoint to a tower service, and a [`Service`](tower_service::Service) of
+/// validated messages behind it.
+///
+/// One layer value is one node: all clones of it, all services that it makes and all handles share
+/// their connections. When the last of them is gone, the connections are closed.
+///
+/// See the [crate docs](crate) for an example. `M` makes the handler of each connection; until
+/// [`service`](Self::service) or [`service_for`](Self::service_for) was called there is none, and
+/// the layer cannot be applied.
+///
+/// # Panics
+///
+/// Every setter panics when its value makes no sense, and names the setting. Settings from outside
+/// go through [`configure`](Self::configure), which gives an error.
+pub struct PrimacronLayer<M = NoHandler> {
+    shared: Arc<Shared<M>>,
+}
+
+/// Stands where a layer has no handler yet.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct NoHandler;
+
+impl PrimacronLayer {
+    /// A node of its own: one server, nothing outside of the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let notices = Noticeboard::new();
+        let owner = Owner::new(notices.clone());
+        let endpoint = Endpoint {
+            settings: Settings::new(notices),
+            validators: Validators::default(),
+            registry: Arc::clone(&owner.node().registry),
+        };
+        Self {
+            shared: Arc::new(Shared {
+                owner,
+                endpoint: Arc::new(endpoint),
+                gate: Gate::default(),
+                make: Arc::new(NoHandler),
+            }),
+        }
+    }
+}
+
+/// # Who may connect
+impl<M> PrimacronLayer<M> {
+    /// Decides whom a request belongs to: from what an authentication layer around this one left
+    /// in the request's extensions, or by asking somebody, and then as a future that does not
+    /// borrow from the request. It is asked for every request of a client, and every request of a
+    /// connection must belong to the same account.
+    ///
+    /// `None` refuses with 401, an [`AccountError`](crate::AccountError) with its own status; a
+    /// client that claims another account in its query is refused with 403.
+    ///
+    /// By default the query parameter `account` counts, which is whatever the client says: good
+    /// for trying things out, and one [`Notice::UnverifiedAccount`] says so.
+    #[must_use]
+    pub fn account<K>(self, account: impl AccountFn<K>) -> Self {
+        self.with_gate(|gate| gate.account = Some(erase(account)))
+    }
+
+    /// Keeps this extension of the handshake request with the connection, where
+    /// [`Message::extensions`](crate::Message::extensions) finds it.
+    #[must_use]
+    pub fn keep<T: Clone + Send + Sync + 'static>(self) -> Self {
+        self.on_handshake(|parts, kept| {
+            if let Some(value) = parts.extensions.get::<T>() {
+                kept.insert(value.clone());
+            }
+        })
+    }
+
+    /// Keeps what the function puts aside of a handshake request. What it keeps is paid for by
+    /// every connection; a header or a `Uri` keeps the whole buffer alive that the request was read
+    /// into: copy what you need out of it.
+    #[must_use]
+    pub fn on_handshake(
+        self,
+        keep: impl Fn(&Parts, &mut Extensions) + Send + Sync + 'static,
+    ) -> Self {
+        self.with_gate(|gate| gate.keep.push(Arc::new(keep)))
+    }
+
+    /// Keeps all extensions of the handshake request. Depending on what outer layers put there
+    /// (axum's `OriginalUri` for one), a connection then keeps the buffer that its request was read
+    /// into: some 8 to 16 KB each.
+    #[must_use]
+    pub fn keep_extensions(self) -> Self {
+        self.on_handshake(|parts, kept| kept.extend(parts.extensions.clone()))
+    }
+
+    /// Chooses the session id of a new connection: 1 to 256 bytes without control characters,
+    /// else the handshake is refused with 400. A connection of the same account and session that is
+    /// there already is closed with the reason `superseded`. By default a session id is random.
+    #[must_use]
+    pub fn session_id(
+        self,
+        choose: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_gate(|gate| gate.session_id = Some(Arc::new(choose)))
+    }
+
+    /// Origins whose pages may connect with the browser's cookies, beside the server's own, like
+    /// `https://example.com`; `*` for all. By default none: a request that carries both `Origin` and
+    /// `Cookie` from elsewhere is refused with 403, on both transports.
+    #[must_use]
+    #[track_caller]
+    pub fn allowed_origins<O: AsRef<str>>(self, origins: impl IntoIterator<Item = O>) -> Self {
+        let origins: Vec<O> = origins.into_iter().collect();
+        self.try_set(|settings| settings.set_allowed_origins(&origins))
+    }
+}
+
+/// # What may be said
+///
+/// An event without a validator is refused. There is one validator an event; a second one panics.
+impl<M> PrimacronLayer<M> {
+    /// Decides about the messages of an event by a function of its arguments.
+    ///
+    /// It returns what [`IntoVerdict`] takes: `Result<(), E>` with a text for the client, `bool`,
+    /// or `Result<Args, E>` with arguments that the handler sees in place of the client's.
+    #[must_use]
+    #[track_caller]
+    pub fn validate<F, V>(self, event: &str, validator: F) -> Self
+    where
+        F: Fn(&Args, &User) -> V + Send + Sync + 'static,
+        V: IntoVerdict,
+    {
+        self.with_validators(|all| all.insert(event, validator), event)
+    }
+
+    /// Lets the messages of an event pass whose arguments are a `T`: one argument is read as `T`,
+    /// several as the tuple `T`. The handler finds the value with
+    /// [`Message::data`](crate::Message::data); carrying it there costs one allocation.
+    #[must_use]
+    #[track_caller]
+    pub fn validate_as<T: DeserializeOwned + Send + 'static>(self, event: &str) -> Self {
+        self.with_validators(|all| all.insert(event, shape::<T>()), event)
+    }
+
+    /// As [`validate_as`](Self::validate_as), and then by rules about the value.
+    #[must_use]
+    #[track_caller]
+    pub fn validate_with<T, F, E>(self, event: &str, rules: F) -> Self
+    where
+        T: DeserializeOwned + Send + 'static,
+        F: Fn(&T, &User) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Refusal> + 'static,
+    {
+        self.with_validators(|all| all.insert(event, shape_and_rules::<T, F, E>(rules)), event)
+    }
+
+    /// Decides by asking somebody. While the future is pending, nothing more is read from that
+    /// client; all others go on.
+    #[must_use]
+    #[track_caller]
+    pub fn validate_async<F, R>(self, event: &str, validator: F) -> Self
+    where
+        F: Fn(Args, User) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoVerdict> + Send + 'static,
+    {
+        self.with_validators(|all| all.insert(event, asking(validator)), event)
+    }
+
+    /// How messages look on the wire; [`Json`](crate::Json) by default.
+    #[must_use]
+    pub fn codec(self, codec: impl Codec) -> Self {
+        self.set(|settings| settings.codec = Arc::new(codec))
+    }
+}
+
+/// # Who handles it
+impl<M> PrimacronLayer<M> {
+    /// Hands the messages to a service, of which every connection gets a clone.
+    #[must_use]
+    pub fn service<S: Handler + Clone + Sync>(self, service: S) -> PrimacronLayer<Cloned<S>> {
+        self.with_maker(Cloned(service))
+    }
+
+    /// Hands the messages of each connection to a service of its own, which needs to be neither
+    /// `Clone` nor `Sync`: the place for a rate limit a connection.
+    #[must_use]
+    pub fn service_for<F, S>(self, make: F) -> PrimacronLayer<PerUser<F>>
+    where
+        F: Fn(&User) -> S + Send + Sync + 'static,
+        S: Handler,
+    {
+        self.with_maker(PerUser(make))
+    }
+
+    /// How many messages of one connection may be handled at the same time; 1 by default, which
+    /// keeps them in order.
+    #[must_use]
+    #[track_caller]
+    pub fn concurrency(self, messages: usize) -> Self {
+        self.try_set(|settings| settings.set_concurrency(messages))
+    }
+
+    /// Hears every notice, on the task where it happens: it must not block.
+    #[must_use]
+    pub fn on_notice(self, notice: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.notices.set_callback(notice))
+    }
+
+    /// Whether a client hears, as an event, that its message was refused; `true` by default.
+    #[must_use]
+    pub fn report_to_client(self, report: bool) -> Self {
+        self.set(|settings| settings.report_to_client = report)
+    }
+
+    /// The way to everybody who is connected.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.owner.clone())
+    }
+}
+
+/// # Engine.IO
+impl<M> PrimacronLayer<M> {
+    /// Where clients connect, with or without the slash at its end; `/stream/` by default.
+    #[must_use]
+    #[track_caller]
+    pub fn path(self, path: &str) -> Self {
+        self.try_set(|settings| settings.set_path(path))
+    }
+
+    /// The transports that are spoken; both by default.
+    #[must_use]
+    #[track_caller]
+    pub fn transports(self, transports: &[Transport]) -> Self {
+        self.try_set(|settings| settings.set_transports(transports))
+    }
+
+    /// From the handshake, or a pong, to the next ping; 25 s by default.
+    #[must_use]
+    #[track_caller]
+    pub fn ping_interval(self, interval: Duration) -> Self {
+        self.try_set(|settings| settings.set_ping_interval(interval))
+    }
+
+    /// From a ping to the last moment for its pong; 20 s by default.
+    #[must_use]
+    #[track_caller]
+    pub fn ping_timeout(self, timeout: Duration) -> Self {
+        self.try_set(|settings| settings.set_ping_timeout(timeout))
+    }
+
+    /// From the arrival of an upgrading websocket to the moment when it must have taken over; 10 s
+    /// by default.
+    #[must_use]
+    #[track_caller]
+    pub fn upgrade_timeout(self, timeout: Duration) -> Self {
+        self.try_set(|settings| settings.set_upgrade_timeout(timeout))
+    }
+
+    /// How long a handler may keep the next message of a client waiting before the connection is
+    /// closed; 60 s by default.
+    #[must_use]
+    #[track_caller]
+    pub fn hold_timeout(self, timeout: Duration) -> Self {
+        self.try_set(|settings| settings.set_hold_timeout(timeout))
+    }
+
+    /// The largest POST body and websocket message, in bytes; 1,000,000 by default.
+    #[must_use]
+    #[track_caller]
+    pub fn max_payload(self, bytes: usize) -> Self {
+        self.try_set(|settings| settings.set_max_payload(bytes))
+    }
+
+    /// How many packets one POST may hold; 1,024 by default.
+    #[must_use]
+    #[track_caller]
+    pub fn max_packets(self, packets: usize) -> Self {
+        self.try_set(|settings| settings.set_max_packets(packets))
+    }
+
+    /// A text that every client gets as its first message, as it stands; none by default.
+    #[must_use]
+    #[track_caller]
+    pub fn initial_packet(self, text: &str) -> Self {
+        self.try_set(|settings| settings.set_initial_packet(text))
+    }
+
+    /// Whether a client on polling may go over to a websocket; `true` by default.
+    #[must_use]
+    pub fn allow_upgrades(self, allow: bool) -> Self {
+        self.set(|settings| settings.set_allow_upgrades(allow))
+    }
+
+    /// Sets a cookie of this name with the socket id in the answer to a handshake on polling, for
+    /// balancers that need one; none by default.
+    #[must_use]
+    #[track_caller]
+    pub fn cookie(self, name: &str) -> Self {
+        self.try_set(|settings| settings.set_cookie(name))
+    }
+
+    /// Whether the open packet carries `session` and `account` beside Engine.IO's own keys;
+    /// `true` by default.
+    #[must_use]
+    pub fn handshake_data(self, data: bool) -> Self {
+        self.set(|settings| settings.handshake_data = data)
+    }
+
+    /// How many bytes may wait to be sent to one client; 4 MiB by default.
+    #[must_use]
+    #[track_caller]
+    pub fn queue_limit(self, bytes: usize) -> Self {
+        self.try_set(|settings| settings.set_queue_limit(bytes))
+    }
+
+    /// What becomes of a client whose queue is full; [`QueuePolicy::Close`] by default.
+    #[must_use]
+    pub fn queue_policy(self, policy: QueuePolicy) -> Self {
+        self.set(|settings| settings.set_queue_policy(policy))
+    }
+
+    /// Applies settings from outside.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that makes no sense, by name.
+    pub fn configure(mut self, config: &Config) -> Result<Self, ConfigError> {
+        self.endpoint().settings.apply(config)?;
+        Ok(self)
+    }
+}
+
+impl<M> PrimacronLayer<M> {
+    fn endpoint(&mut self) -> &mut Endpoint {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.shared).endpoint)
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(&mut self.endpoint().settings);
+        self
+    }
+
+    #[track_caller]
+    fn try_set(mut self, set: impl FnOnce(&mut Settings) -> Result<(), ConfigError>) -> Self {
+        if let Err(error) = set(&mut self.endpoint().settings) {
+            error.panic();
+        }
+        self
+    }
+
+    #[track_caller]
+    fn with_validators(mut self, add: impl FnOnce(&mut Validators) -> bool, event: &str) -> Self {
+        assert!(
+            add(&mut self.endpoint().validators),
+            "validate has a validator for the event {event:?} already"
+        );
+        self
+    }
+
+    fn with_gate(mut self, set: impl FnOnce(&mut Gate)) -> Self {
+        set(&mut Arc::make_mut(&mut self.shared).gate);
+        self
+    }
+
+    fn with_maker<N>(self, make: N) -> PrimacronLayer<N> {
+        let shared = Arc::unwrap_or_clone(self.shared);
+        PrimacronLayer {
+            shared: Arc::new(Shared {
+                owner: shared.owner,
+                endpoint: shared.endpoint,
+                gate: shared.gate,
+                make: Arc::new(make),
+            }),
+        }
+    }
+}
+
+impl<S, M> Layer<S> for PrimacronLayer<M> {
+    type Service = Primacron<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Primacron::new(inner, Arc::clone(&self.shared))
+    }
+}
+
+impl<M> Clone for PrimacronLayer<M> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<M> fmt::Debug for PrimacronLayer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrimacronLayer")
+            .field("shared", &self.shared)
+            .finish()
+    }
+}

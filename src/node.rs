@@ -1,0 +1,339 @@
+//! What one node is made of, and the [`Handle`] to it.
+//!
+//! ```
+//! use primacron::{PrimacronLayer, To};
+//!
+//! # async fn example() {
+//! let layer = PrimacronLayer::in_memory();
+//! let handle = layer.handle();
+//!
+//! let sent = handle.try_send(To::Account("ann"), "news", ("hello",)).unwrap();
+//! assert_eq!(sent.queued, 0, "ann is not connected");
+//! # }
+//! ```
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::{
+    connection::{Connection, Registry},
+    engine::CloseReason,
+    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, push},
+    notice::{Noticeboard, Notices},
+};
+
+/// One running layer: its connections and its notices.
+pub(crate) struct Node {
+    id: Box<str>,
+    pub(crate) registry: Arc<Registry>,
+    notices: Noticeboard,
+    draining: AtomicBool,
+    told_unverified: AtomicBool,
+}
+
+impl Node {
+    fn new(notices: Noticeboard) -> Self {
+        Self {
+            id: crate::ids::random_id().into(),
+            registry: Arc::new(Registry::new()),
+            notices,
+            draining: AtomicBool::new(false),
+            told_unverified: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether new connections are refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether this is the first time that somebody asks.
+    pub(crate) fn tell_unverified(&self) -> bool {
+        !self.told_unverified.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Shared by layers, services and handles: with the last of them the node ends.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    node: Arc<Owned>,
+}
+
+struct Owned(Node);
+
+impl Owner {
+    pub(crate) fn new(notices: Noticeboard) -> Self {
+        Self {
+            node: Arc::new(Owned(Node::new(notices))),
+        }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let close = |connection: &Arc<Connection>| connection.close(CloseReason::Shutdown);
+        self.0.registry.for_each(close);
+    }
+}
+
+/// Whom something is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum To<'a> {
+    /// One session of an account.
+    Session {
+        /// The account.
+        account: &'a str,
+        /// Its session.
+        session: &'a str,
+    },
+    /// All sessions of an account.
+    Account(&'a str),
+    /// Everybody.
+    All,
+}
+
+impl<'a> To<'a> {
+    /// One session of an account.
+    #[must_use]
+    pub const fn session(account: &'a str, session: &'a str) -> Self {
+        Self::Session { account, session }
+    }
+}
+
+impl<'a> From<&'a User> for To<'a> {
+    fn from(user: &'a User) -> Self {
+        Self::session(user.account(), user.session())
+    }
+}
+
+/// What became of something that was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// So many connections have it in their queue.
+    pub queued: usize,
+    /// So many did not take it: their queue was full, or they were closing.
+    pub refused: usize,
+}
+
+/// The way to everybody who is connected, from anywhere in the program.
+///
+/// Cheap to clone; all clones and the layer share one node.
+#[derive(Clone)]
+pub struct Handle {
+    owner: Owner,
+}
+
+impl Handle {
+    pub(crate) const fn new(owner: Owner) -> Self {
+        Self { owner }
+    }
+
+    /// The random id of this node, new with every start.
+    #[must_use]
+    pub fn node_id(&self) -> &str {
+        &self.owner.node().id
+    }
+
+    /// Sends an event, waiting for those whose queue is full. Nobody waits for somebody else.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReservedEvent`] and [`SendError::Encode`]; who did not get it is counted in
+    /// [`Sent::refused`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, those with room have got it.
+    pub async fn send(
+        &self,
+        to: impl Into<To<'_>>,
+        event: &str,
+        args: impl IntoArgs,
+    ) -> Result<Sent, SendError> {
+        let mut waiting = FuturesUnordered::new();
+        let mut fan = Fan::new(event, &args);
+        self.for_each(to.into(), |connection| {
+            if let Some(frame) = fan.frame(connection) {
+                let connection = Arc::clone(connection);
+                waiting.push(async move { push(&*connection, frame).await });
+            }
+        });
+        let mut sent = fan.into_sent()?;
+        drop(args);
+        while let Some(pushed) = waiting.next().await {
+            sent.count(pushed.is_ok());
+        }
+        Ok(sent)
+    }
+
+    /// Sends an event now or not at all. A connection whose queue is full is treated by its
+    /// [`QueuePolicy`](crate::QueuePolicy).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn try_send<'a>(
+        &self,
+        to: impl Into<To<'a>>,
+        event: &str,
+        args: impl IntoArgs,
+    ) -> Result<Sent, SendError> {
+        let mut fan = Fan::new(event, &args);
+        let mut sent = Sent::default();
+        self.for_each(to.into(), |connection| {
+            if let Some(frame) = fan.frame(connection) {
+                sent.count(connection.try_push(frame).is_ok());
+            }
+        });
+        fan.into_sent()?;
+        Ok(sent)
+    }
+
+    /// Closes connections after what is queued was sent; gives back how many. The reason shows up
+    /// in their `disconnect` notices.
+    pub fn close<'a>(
+        &self,
+        to: impl Into<To<'a>>,
+        reason: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> usize {
+        let reason = CloseReason::Application(reason.into());
+        let mut closed = 0;
+        self.for_each(to.into(), |connection| {
+            connection.close(reason.clone());
+            closed += 1;
+        });
+        closed
+    }
+
+    /// The socket of a session, if it is connected to this node.
+    #[must_use]
+    pub fn socket(&self, account: &str, session: &str) -> Option<Socket> {
+        let connection = self.owner.node().registry.session(account, session)?;
+        Some(connection.socket())
+    }
+
+    /// The users that are connected, in no order.
+    #[must_use]
+    pub fn users<'a>(&self, to: impl Into<To<'a>>) -> Vec<User> {
+        let mut users = Vec::new();
+        self.for_each(to.into(), |connection| users.push(connection.user().clone()));
+        users
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn count<'a>(&self, to: impl Into<To<'a>>) -> usize {
+        match to.into() {
+            To::All => self.owner.node().registry.len(),
+            to => {
+                let mut count = 0;
+                self.for_each(to, |_| count += 1);
+                count
+            }
+        }
+    }
+
+    /// How many bytes wait to be sent.
+    #[must_use]
+    pub fn queued_bytes<'a>(&self, to: impl Into<To<'a>>) -> usize {
+        let mut bytes = 0;
+        self.for_each(to.into(), |connection| bytes += connection.queued_bytes());
+        bytes
+    }
+
+    /// A stream of all notices from now on.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        self.owner.node().notices.subscribe()
+    }
+
+    /// Empties the node: new connections are answered with 503, the clients that are there are
+    /// closed one by one, spread over three quarters of the window, and what is queued for them is
+    /// sent. Ready when all are gone, or when the window is over; the listener is closed after
+    /// that. A node that was drained stays so.
+    pub async fn drain(&self, window: Duration) {
+        let node = self.owner.node();
+        node.draining.store(true, Ordering::Release);
+        let start = Instant::now();
+        let mut connections = Vec::new();
+        node.registry.for_each(|connection| connections.push(Arc::clone(connection)));
+        let step = (window * 3 / 4) / u32::try_from(connections.len().max(1)).unwrap_or(u32::MAX);
+        for (index, connection) in (0..).zip(connections) {
+            sleep_until(start + step * index).await;
+            connection.close(CloseReason::Shutdown);
+        }
+        // Those that connected while the flag was being raised.
+        node.registry.for_each(|connection| connection.close(CloseReason::Shutdown));
+        drop(timeout_at(start + window, node.registry.emptied()).await);
+    }
+
+    fn for_each(&self, to: To<'_>, mut visit: impl FnMut(&Arc<Connection>)) {
+        let registry = &self.owner.node().registry;
+        match to {
+            To::Session { account, session } => {
+                registry.session(account, session).iter().for_each(visit);
+            }
+            To::Account(account) => registry.account(account).iter().for_each(visit),
+            To::All => registry.for_each(|connection| visit(connection)),
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("node", &self.node_id()).finish_non_exhaustive()
+    }
+}
+
+impl Sent {
+    fn count(&mut self, queued: bool) {
+        if queued {
+            self.queued += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// One message for many: encoded when the first of them is met, then shared.
+struct Fan<'a, A> {
+    event: &'a str,
+    args: &'a A,
+    frame: Option<Result<Frame, SendError>>,
+}
+
+impl<'a, A: IntoArgs> Fan<'a, A> {
+    const fn new(event: &'a str, args: &'a A) -> Self {
+        Self {
+            event,
+            args,
+            frame: None,
+        }
+    }
+
+    fn frame(&mut self, connection: &Connection) -> Option<Frame> {
+        let frame = self
+            .frame
+            .get_or_insert_with(|| encode_event(connection.codec(), self.event, self.args));
+        frame.as_ref().ok().cloned()
+    }
+
+    fn into_sent(self) -> Result<Sent, SendError> {
+        self.frame.transpose().map(|_| Sent::default())
+    }
+}

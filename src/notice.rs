@@ -1,0 +1,265 @@
+//! What the library tells the application: errors and the life of connections.
+//!
+//! Every [`Notice`] goes to the function given to
+//! [`PrimacronLayer::on_notice`](crate::PrimacronLayer::on_notice), to every
+//! [`Notices`] stream, and, with the feature `tracing`, to the subscriber. The library never
+//! prints.
+//!
+//! ```
+//! use primacron::{Notice, PrimacronLayer};
+//!
+//! let layer = PrimacronLayer::in_memory().on_notice(|notice| match notice {
+//!     Notice::Validation { event, error, user, .. } => {
+//!         eprintln!("{}: {event} of {}: {error}", notice.name(), user.account());
+//!     }
+//!     other => eprintln!("{}", other.name()),
+//! });
+//! # drop(layer);
+//! ```
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use http::StatusCode;
+use tokio::sync::broadcast;
+
+use crate::{
+    engine::{CloseReason, Transport},
+    message::{RawInput, Refusal, User},
+};
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// `error::json`: a message is not in the codec's format.
+    #[non_exhaustive]
+    Json {
+        /// What the client sent.
+        raw: RawInput,
+        /// Who sent it.
+        user: User,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// `error::invalid`: a message is in the codec's format, but is not an object with a usable
+    /// `event`, `args` and `id`.
+    #[non_exhaustive]
+    Invalid {
+        /// What the client sent.
+        raw: RawInput,
+        /// Who sent it.
+        user: User,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// `error::validation`: there is no validator for the event, or it refused.
+    #[non_exhaustive]
+    Validation {
+        /// The name of the event.
+        event: String,
+        /// Why it was refused.
+        error: Refusal,
+        /// What the client sent.
+        raw: RawInput,
+        /// Who sent it.
+        user: User,
+    },
+    /// `error::handler`: the handler failed or panicked.
+    #[non_exhaustive]
+    Handler {
+        /// The name of the event.
+        event: String,
+        /// What the handler said.
+        error: Arc<dyn std::error::Error + Send + Sync>,
+        /// Who sent the message.
+        user: User,
+    },
+    /// `connect`: a client is connected.
+    #[non_exhaustive]
+    Connect {
+        /// Who it is.
+        user: User,
+        /// How it came.
+        transport: Transport,
+    },
+    /// `upgrade`: a connection went from long polling to websocket.
+    #[non_exhaustive]
+    Upgrade {
+        /// Whose connection it is.
+        user: User,
+    },
+    /// `disconnect`: a connection ended.
+    #[non_exhaustive]
+    Disconnect {
+        /// Whose connection it was.
+        user: User,
+        /// Why it ended.
+        reason: CloseReason,
+    },
+    /// `limit::queue`: the outgoing queue of a connection was full.
+    #[non_exhaustive]
+    QueueFull {
+        /// Whose connection it is.
+        user: User,
+    },
+    /// `reject`: a request to the endpoint was answered with an error.
+    #[non_exhaustive]
+    Reject {
+        /// The status of the answer.
+        status: StatusCode,
+        /// What was wrong, for the log.
+        reason: String,
+    },
+    /// `account::unverified`: the account is what clients claim, because the layer has no
+    /// `.account(fn)`. Given once, with the first connection.
+    #[non_exhaustive]
+    UnverifiedAccount,
+}
+
+impl Notice {
+    /// The name of the notice, stable across versions.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Json { .. } => "error::json",
+            Self::Invalid { .. } => "error::invalid",
+            Self::Validation { .. } => "error::validation",
+            Self::Handler { .. } => "error::handler",
+            Self::Connect { .. } => "connect",
+            Self::Upgrade { .. } => "upgrade",
+            Self::Disconnect { .. } => "disconnect",
+            Self::QueueFull { .. } => "limit::queue",
+            Self::Reject { .. } => "reject",
+            Self::UnverifiedAccount => "account::unverified",
+        }
+    }
+
+    /// Whose connection it is about.
+    #[must_use]
+    pub const fn user(&self) -> Option<&User> {
+        match self {
+            Self::Json { user, .. }
+            | Self::Invalid { user, .. }
+            | Self::Validation { user, .. }
+            | Self::Handler { user, .. }
+            | Self::Connect { user, .. }
+            | Self::Upgrade { user }
+            | Self::Disconnect { user, .. }
+            | Self::QueueFull { user } => Some(user),
+            Self::Reject { .. } | Self::UnverifiedAccount => None,
+        }
+    }
+}
+
+/// How many notices a slow [`Notices`] stream may lag behind before it misses some.
+const BACKLOG: usize = 1024;
+
+type Callback = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Where notices go.
+#[derive(Clone)]
+pub(crate) struct Noticeboard {
+    callback: Option<Callback>,
+    readers: broadcast::Sender<Notice>,
+}
+
+impl Noticeboard {
+    pub(crate) fn new() -> Self {
+        Self {
+            callback: None,
+            readers: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    pub(crate) fn set_callback(&mut self, callback: impl Fn(&Notice) + Send + Sync + 'static) {
+        self.callback = Some(Arc::new(callback));
+    }
+
+    /// A stream of what is posted from now on.
+    pub(crate) fn subscribe(&self) -> Notices {
+        Notices {
+            reader: self.readers.subscribe(),
+            missed: 0,
+        }
+    }
+
+    pub(crate) fn post(&self, notice: Notice) {
+        #[cfg(feature = "tracing")]
+        trace(&notice);
+        if let Some(callback) = &self.callback {
+            // A notice is information: a callback that panics must not end what it is about.
+            drop(catch_unwind(AssertUnwindSafe(|| callback(&notice))));
+        }
+        if self.readers.receiver_count() > 0 {
+            // An error says that the last reader went away just now.
+            drop(self.readers.send(notice));
+        }
+    }
+}
+
+impl fmt::Debug for Noticeboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Noticeboard").finish_non_exhaustive()
+    }
+}
+
+/// A stream of notices, made by [`Handle::notices`](crate::Handle::notices).
+///
+/// It never slows the library down: a reader that lags more than 1,024 notices behind misses the
+/// oldest, and [`missed`](Self::missed) counts them.
+#[derive(Debug)]
+pub struct Notices {
+    reader: broadcast::Receiver<Notice>,
+    missed: u64,
+}
+
+impl Notices {
+    /// The next notice; `None` once the layer and all its handles are gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing is missed.
+    pub async fn next(&mut self) -> Option<Notice> {
+        loop {
+            match self.reader.recv().await {
+                Ok(notice) => return Some(notice),
+                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// How many notices this stream was too slow for.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+/// Errors at `WARN`, the life of connections at `DEBUG`; never a message or a socket id.
+#[cfg(feature = "tracing")]
+fn trace(notice: &Notice) {
+    let name = notice.name();
+    let account = notice.user().map(User::account);
+    match notice {
+        Notice::Json { error, .. } | Notice::Invalid { error, .. } => {
+            tracing::warn!(name, account, error);
+        }
+        Notice::Validation { event, error, .. } => {
+            tracing::warn!(name, account, event, %error);
+        }
+        Notice::Handler { event, error, .. } => {
+            tracing::warn!(name, account, event, %error);
+        }
+        Notice::Disconnect { reason, .. } => tracing::debug!(name, account, %reason),
+        Notice::Reject { status, reason } => {
+            tracing::debug!(name, status = status.as_u16(), reason);
+        }
+        Notice::QueueFull { .. } | Notice::UnverifiedAccount => tracing::warn!(name, account),
+        Notice::Connect { .. } | Notice::Upgrade { .. } => tracing::debug!(name, account),
+    }
+}
