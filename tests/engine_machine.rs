@@ -122,16 +122,11 @@ impl Checked {
 
     fn bring_candidate(&mut self) {
         let answer = self.machine.handle_candidate(self.now, &self.timing);
-        // A deadline that fell into this call may have ended the last one.
-        let dropped = self.candidate && answer.is_ok();
-        if dropped {
-            assert_eq!(self.machine.poll_output(), Some(Output::DropCandidate));
-        }
         let expected = if !self.machine.is_open() {
             Err(Refused::Closed)
         } else if self.transport == Transport::WebSocket {
             Err(Refused::OnWebSocket)
-        } else if self.candidate && !dropped {
+        } else if self.candidate {
             Err(Refused::Upgrading)
         } else if !self.timing.allow_upgrades {
             Err(Refused::NotAllowed)
@@ -139,6 +134,8 @@ impl Checked {
             Ok(())
         };
         assert_eq!(answer, expected);
+        // What this call dropped was the candidate before it.
+        self.drain();
         self.candidate |= answer.is_ok();
     }
 

@@ -136,6 +136,21 @@ fn a_message_while_the_pong_is_due_extends_the_deadline_once() {
 }
 
 #[test]
+fn any_packet_is_a_sign_of_life() {
+    let mut probing = Rig::upgrading(290);
+    probing.timer(300);
+    probing.probed(310, PROBE);
+    assert_eq!(probing.expires(), None);
+
+    for packet in [Control::Open, Control::Upgrade, Control::Noop] {
+        let mut rig = Rig::polling();
+        rig.timer(300);
+        rig.current(310, packet);
+        assert_eq!(rig.expires(), None);
+    }
+}
+
+#[test]
 fn a_message_before_the_ping_extends_nothing() {
     let mut rig = Rig::polling();
 

@@ -258,3 +258,36 @@ fn the_switch_extends_the_pong_deadline() {
     assert_eq!(rig.timer(500), []);
     assert_eq!(rig.next(), Some(700));
 }
+
+#[test]
+fn the_end_of_an_upgrade_is_noticed_before_the_next_noop() {
+    let mut rig = Rig::upgrading(10);
+    rig.timer(300);
+    rig.current(310, PONG);
+
+    rig.probed(370, PROBE);
+
+    assert_eq!(rig.next(), Some(460));
+}
+
+#[test]
+fn a_candidate_that_comes_when_the_last_one_is_given_up_is_refused() {
+    let mut rig = Rig::upgrading(10);
+    rig.timer(300);
+    rig.current(310, PONG);
+
+    assert_eq!(rig.candidate(460), Err(Refused::Upgrading));
+    assert_eq!(rig.drain(), [Output::DropCandidate]);
+    assert_eq!(rig.candidate(460), Ok(()));
+}
+
+#[test]
+fn what_falls_due_with_the_switch_comes_before_it() {
+    let mut rig = Rig::upgrading(10);
+    rig.probed(20, PROBE);
+
+    assert_eq!(
+        rig.probed(300, Control::Upgrade),
+        [Output::Ping, Output::Noop, Output::Switch]
+    );
+}
