@@ -102,12 +102,15 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`Refused`]: that websocket is to be closed, nothing else changes.
+    /// [`Refused`]: that websocket is to be closed. While the candidate before
+    /// it has yet to be dropped, even by this very call, that is
+    /// [`Refused::Upgrading`]: there is never a doubt which one is meant.
     pub(crate) fn handle_candidate(
         &mut self,
         now: Instant,
         timing: &Timing,
     ) -> Result<(), Refused> {
+        let was_upgrading = self.is_upgrading();
         self.handle_timeout(now, timing);
         if !self.is_open() {
             return Err(Refused::Closed);
@@ -115,7 +118,7 @@ impl Machine {
         if self.transport == Transport::WebSocket {
             return Err(Refused::OnWebSocket);
         }
-        if self.is_upgrading() {
+        if was_upgrading {
             return Err(Refused::Upgrading);
         }
         if !timing.allow_upgrades {

@@ -33,6 +33,9 @@ mod timing;
 mod transport;
 mod upgrade;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{CloseReason, DecodeError};
 pub(crate) use handshake::Handshake;
 pub(crate) use machine::{Channel, Machine, Output};

@@ -4,9 +4,8 @@ use super::Output;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outbox(u8);
 
-/// An output without content. They leave in the order given here: a dropped
-/// candidate before the next one is answered, all else before the switch, so
-/// that it is for the transport that it was meant for.
+/// An output without content. They leave in the order given here: what was
+/// meant for the old transport before the switch to the new one.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signal {
     DropCandidate,

@@ -133,3 +133,125 @@ pub(super) fn put_base64(out: &mut Vec<u8>, data: &[u8]) {
         .encode_slice(data, &mut out[start..])
         .expect("padded base64 takes four bytes for each three begun");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_is_the_type() {
+        for (bytes, packet) in [
+            (&b"0{}"[..], Packet::Open),
+            (b"1", Packet::Close),
+            (b"2", Packet::Ping { probe: false }),
+            (b"2probe", Packet::Ping { probe: true }),
+            (b"3", Packet::Pong { probe: false }),
+            (b"3probe", Packet::Pong { probe: true }),
+            (b"4a", Packet::Text(b"a")),
+            (b"5", Packet::Upgrade),
+            (b"6", Packet::Noop),
+            (b"bAQ==", Packet::Base64(b"AQ==")),
+        ] {
+            assert_eq!(Packet::decode(bytes), Ok(packet));
+        }
+    }
+
+    #[test]
+    fn data_of_a_control_packet_is_ignored_unless_it_is_probe() {
+        for (bytes, packet) in [
+            (&b"1bye"[..], Packet::Close),
+            (b"2prob", Packet::Ping { probe: false }),
+            (b"2probes", Packet::Ping { probe: false }),
+            (b"3x", Packet::Pong { probe: false }),
+            (b"5probe", Packet::Upgrade),
+            (b"6\xff", Packet::Noop),
+        ] {
+            assert_eq!(Packet::decode(bytes), Ok(packet));
+        }
+    }
+
+    /// E26, E41.
+    #[test]
+    fn a_message_is_whatever_follows_its_type() {
+        assert_eq!(Packet::decode(b"4"), Ok(Packet::Text(b"")));
+        assert_eq!(
+            Packet::decode(b"4a\x1e4b"),
+            Ok(Packet::Text(b"a\x1e4b")),
+            "a separator is data in a frame of its own"
+        );
+    }
+
+    /// E40.
+    #[test]
+    fn nothing_is_no_packet() {
+        assert_eq!(Packet::decode(b""), Err(DecodeError::Empty));
+    }
+
+    /// E42, T15.
+    #[test]
+    fn other_types_are_unknown() {
+        for kind in (0..=u8::MAX).filter(|kind| !b"0123456b".contains(kind)) {
+            assert_eq!(
+                Packet::decode(&[kind, b'x']),
+                Err(DecodeError::UnknownType(kind))
+            );
+        }
+    }
+
+    #[test]
+    fn what_we_send_is_what_we_read() {
+        assert_eq!(Packet::decode(CLOSE), Ok(Packet::Close));
+        assert_eq!(Packet::decode(PING), Ok(Packet::Ping { probe: false }));
+        assert_eq!(
+            Packet::decode(PROBE_REPLY),
+            Ok(Packet::Pong { probe: true })
+        );
+        assert_eq!(Packet::decode(NOOP), Ok(Packet::Noop));
+    }
+
+    #[test]
+    fn base64_has_the_test_vectors_of_the_rfc() {
+        for (data, text) in [
+            (&b""[..], &b""[..]),
+            (b"f", b"Zg=="),
+            (b"fo", b"Zm8="),
+            (b"foo", b"Zm9v"),
+            (b"foob", b"Zm9vYg=="),
+            (b"fooba", b"Zm9vYmE="),
+            (b"foobar", b"Zm9vYmFy"),
+            (&[0xfb, 0xff], b"+/8="),
+        ] {
+            let mut out = Vec::new();
+            put_base64(&mut out, data);
+
+            assert_eq!(out, text);
+            assert_eq!(decode_base64(text).as_deref(), Ok(data));
+        }
+    }
+
+    /// E27.
+    #[test]
+    fn base64_is_strict() {
+        for text in [
+            "Zg",
+            "Zg=",
+            "Zg===",
+            "Zh==",
+            "Zm9=",
+            "Z",
+            "====",
+            "Zm8=Zm8=",
+            "-_8=",
+            "Zm 9v",
+            "Zm9v\n",
+            "!!!!",
+            "Zm9\u{e9}",
+        ] {
+            assert_eq!(
+                decode_base64(text.as_bytes()),
+                Err(DecodeError::Base64),
+                "{text}"
+            );
+        }
+    }
+}

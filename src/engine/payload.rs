@@ -134,3 +134,141 @@ pub(crate) fn put_binary(out: &mut Vec<u8>, data: &[u8]) {
     out.push(BASE64_TYPE);
     put_base64(out, data);
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn text(text: &'static str) -> Part {
+        Part::Message(Data::Text(ByteString::from_static(text)))
+    }
+
+    fn binary(data: &'static [u8]) -> Part {
+        Part::Message(Data::Binary(Bytes::from_static(data)))
+    }
+
+    fn payload(body: &'static str) -> Payload {
+        Payload::decode(ByteString::from_static(body), 100).unwrap()
+    }
+
+    fn parts(body: &'static str) -> Vec<Part> {
+        payload(body).collect()
+    }
+
+    /// T8, T9, T10.
+    #[test]
+    fn messages_come_in_order_text_and_binary_apart() {
+        assert_eq!(parts("4hello"), [text("hello")]);
+        assert_eq!(
+            parts("4a\x1e4\x1ebAQIDBA==\x1eb"),
+            [text("a"), text(""), binary(&[1, 2, 3, 4]), binary(&[])]
+        );
+    }
+
+    #[test]
+    fn text_is_a_slice_of_the_body() {
+        let body = ByteString::from(String::from("4first\x1e4second"));
+        let whole = body.as_bytes().as_ptr_range();
+
+        for part in Payload::decode(body, 2).unwrap() {
+            let Part::Message(Data::Text(text)) = part else {
+                panic!("{part:?}");
+            };
+            assert!(whole.contains(&text.as_bytes().as_ptr()));
+        }
+    }
+
+    /// E22.
+    #[test]
+    fn an_empty_body_is_a_fault() {
+        assert_eq!(parts(""), [Part::Fault(DecodeError::Empty)]);
+    }
+
+    /// E23.
+    #[test]
+    fn an_empty_packet_is_a_fault_after_what_stands_before_it() {
+        let fault = || Part::Fault(DecodeError::Empty);
+
+        assert_eq!(parts("4a\x1e"), [text("a"), fault()]);
+        assert_eq!(parts("\x1e4a"), [fault()]);
+        assert_eq!(parts("4a\x1e\x1e4b"), [text("a"), fault()]);
+    }
+
+    /// E24, T11.
+    #[test]
+    fn what_follows_an_unknown_packet_is_dropped() {
+        let fault = |kind| Part::Fault(DecodeError::UnknownType(kind));
+
+        assert_eq!(parts("4a\x1ezzz\x1e4b"), [text("a"), fault(b'z')]);
+        assert_eq!(parts("abc"), [fault(b'a')]);
+    }
+
+    /// E27.
+    #[test]
+    fn what_follows_broken_base64_is_dropped() {
+        assert_eq!(
+            parts("4a\x1eb!\x1e4b"),
+            [text("a"), Part::Fault(DecodeError::Base64)]
+        );
+    }
+
+    /// E25.
+    #[test]
+    fn what_follows_a_close_is_dropped() {
+        assert_eq!(
+            parts("4a\x1e1\x1e4b"),
+            [text("a"), Part::Control(Control::Close)]
+        );
+    }
+
+    #[test]
+    fn other_control_packets_stand_among_the_messages() {
+        assert_eq!(
+            parts("4a\x1e2\x1e6\x1e4b"),
+            [
+                text("a"),
+                Part::Control(Control::Ping { probe: false }),
+                Part::Control(Control::Noop),
+                text("b")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pong_is_known_ahead_of_the_messages_and_not_repeated() {
+        let payload = payload("4a\x1e3\x1e4b");
+
+        assert!(payload.has_pong());
+        assert_eq!(payload.collect::<Vec<_>>(), [text("a"), text("b")]);
+    }
+
+    #[test]
+    fn a_pong_after_the_end_is_none() {
+        for body in ["4a", "1\x1e3", "z\x1e3", "\x1e3"] {
+            assert!(!payload(body).has_pong(), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_packets_are_a_fault_of_the_whole_body() {
+        let decode = |max| Payload::decode(ByteString::from_static("4a\x1e4b\x1e4c"), max);
+
+        assert_eq!(decode(3).unwrap().count(), 3);
+        assert_eq!(decode(2).unwrap_err(), DecodeError::TooManyPackets);
+        let empty = Payload::decode(ByteString::new(), 0);
+        assert_eq!(empty.unwrap_err(), DecodeError::TooManyPackets);
+    }
+
+    #[test]
+    fn a_get_body_joins_packets_by_separators() {
+        let mut out = Vec::new();
+        put_packet(&mut out, b"0{}");
+        put_text(&mut out, "h\u{e9}");
+        put_binary(&mut out, &[1, 2, 3, 4]);
+        put_text(&mut out, "");
+
+        assert_eq!(out, "0{}\x1e4h\u{e9}\x1ebAQIDBA==\x1e4".as_bytes());
+    }
+}

@@ -82,3 +82,113 @@ fn decode_strict(raw: &str) -> Option<Cow<'_, str>> {
 fn is_encoded(raw: &str) -> bool {
     raw.bytes().any(|byte| byte == b'%' || byte == b'+')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Query<'_> {
+        Query::parse(Some(query)).unwrap()
+    }
+
+    #[test]
+    fn the_four_keys_are_found_among_others() {
+        let query = parse("account=a&b64=1&EIO=4&transport=polling&t=x&sid=s");
+
+        assert_eq!(query.transport.as_deref(), Some("polling"));
+        assert_eq!(query.eio.as_deref(), Some("4"));
+        assert_eq!(query.sid.as_deref(), Some("s"));
+        assert_eq!(query.account.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_plain_value_is_borrowed() {
+        let query = parse("transport=websocket&account=b\u{e9}");
+
+        assert!(matches!(query.transport, Some(Cow::Borrowed("websocket"))));
+        assert!(matches!(query.account, Some(Cow::Borrowed("b\u{e9}"))));
+    }
+
+    #[test]
+    fn no_query_has_no_values() {
+        assert_eq!(Query::parse(None), Ok(Query::default()));
+        for query in ["", "&", "&&=&", "=x", "SID=a", "Account=a", "eio=4"] {
+            assert_eq!(parse(query), Query::default(), "{query}");
+        }
+    }
+
+    /// E4.
+    #[test]
+    fn an_empty_sid_is_none() {
+        for query in ["sid=", "sid", "sid=a&sid="] {
+            assert_eq!(parse(query).sid, None, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_empty_account_is_an_account() {
+        for query in ["account=", "account"] {
+            assert_eq!(parse(query).account.as_deref(), Some(""), "{query}");
+        }
+    }
+
+    /// E7.
+    #[test]
+    fn of_a_repeated_key_the_last_counts() {
+        let query = parse("sid=a&EIO=3&sid=b&transport=x&EIO=4&transport=y");
+
+        assert_eq!(query.sid.as_deref(), Some("b"));
+        assert_eq!(query.eio.as_deref(), Some("4"));
+        assert_eq!(query.transport.as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn a_repeated_account_is_an_error() {
+        for query in [
+            "account=a&account=b",
+            "account=a&account=a",
+            "account&account",
+            "account=a&%61ccount=b",
+        ] {
+            assert_eq!(
+                Query::parse(Some(query)),
+                Err(QueryError::RepeatedAccount),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_and_values_are_decoded_as_in_forms() {
+        let query = parse("acc%6Funt=a+b%2B%C3%A9%26=c&s%69d=%41");
+
+        assert_eq!(query.account.as_deref(), Some("a b+\u{e9}&=c"));
+        assert_eq!(query.sid.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn a_percent_sign_that_begins_no_escape_stands_for_itself() {
+        assert_eq!(
+            parse("account=100%&sid=%4").account.as_deref(),
+            Some("100%")
+        );
+        assert_eq!(parse("sid=%zz%4").sid.as_deref(), Some("%zz%4"));
+    }
+
+    #[test]
+    fn an_account_that_is_not_utf8_is_an_error() {
+        assert_eq!(
+            Query::parse(Some("account=%ff")),
+            Err(QueryError::AccountNotUtf8)
+        );
+    }
+
+    #[test]
+    fn another_value_that_is_not_utf8_is_there_and_equals_nothing() {
+        let query = parse("transport=polling%ff&EIO=4%c3&sid=%80&%ff=x");
+
+        for value in [query.transport, query.eio, query.sid] {
+            assert_eq!(value.as_deref(), Some("\u{fffd}"));
+        }
+    }
+}
