@@ -204,9 +204,9 @@ impl Decoder {
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 self.assemble(frame, payload, limits)
             }
-            Opcode::Ping => Ok(Some(Incoming::Ping(Payload::InPlace(range)))),
-            Opcode::Pong => Ok(Some(Incoming::Pong)),
-            Opcode::Close => CloseFrame::parse(payload).map(|frame| Some(Incoming::Close(frame))),
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {
+                control(frame.opcode, Payload::InPlace(range), input).map(Some)
+            }
         }
     }
 
@@ -232,12 +232,8 @@ impl Decoder {
         if frame.left > 0 {
             return Ok(None);
         }
-        let payload = take(&mut unfinished.control);
-        match frame.opcode {
-            Opcode::Close => CloseFrame::parse(&payload).map(|frame| Some(Incoming::Close(frame))),
-            Opcode::Ping => Ok(Some(Incoming::Ping(Payload::Owned(payload.into())))),
-            _ => Ok(Some(Incoming::Pong)),
-        }
+        let payload = Payload::Owned(take(&mut unfinished.control).into());
+        control(frame.opcode, payload, &[]).map(Some)
     }
 
     /// Adds a piece to the message under way and gives the message once it is whole.
@@ -286,5 +282,14 @@ impl Frame {
         let turn = read % self.key.len();
         self.key.rotate_left(turn);
         self.fresh &= read == 0;
+    }
+}
+
+/// What a whole control frame says; a payload in place lies in `input`.
+fn control(opcode: Opcode, payload: Payload, input: &[u8]) -> Result<Incoming, ProtocolError> {
+    match opcode {
+        Opcode::Close => CloseFrame::parse(payload.bytes(input)).map(Incoming::Close),
+        Opcode::Ping => Ok(Incoming::Ping(payload)),
+        _ => Ok(Incoming::Pong),
     }
 }
