@@ -138,8 +138,11 @@ proptest! {
         }
     }
 
-    /// The two agree on messages, faults and close codes but for this:
-    /// - the top bit of a length is a length like any other to `tokio-websockets`, and so too large.
+    /// The two agree on messages, faults and close codes but for these:
+    /// - the top bit of a length is a length like any other to `tokio-websockets`, and so too large;
+    /// - it holds fragments against the limit behind their payload, and may hear first that a text
+    ///   is not UTF-8;
+    /// - it overlooks a text that ends inside a character before an empty last fragment.
     #[test]
     fn tokio_websockets_accepts_and_refuses_the_same(bytes in hostile()) {
         let (heard, end) = ours(&bytes);
@@ -151,6 +154,7 @@ proptest! {
         match end {
             Ok(()) => prop_assert!(matches!(their_end, End::Cut | End::Closed), "{:?}", their_end),
             Err(ProtocolError::LengthTopBit) => prop_assert_eq!(their_end, End::Fault(1009)),
+            Err(ProtocolError::TooLarge) if their_end == End::Fault(1007) => {}
             Err(error) => prop_assert_eq!(their_end, End::Fault(error.close_code().get())),
         }
     }

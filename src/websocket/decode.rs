@@ -133,7 +133,7 @@ impl Decoder {
         if let Some(frame) = self.unfinished.as_mut().and_then(|kept| kept.frame.take()) {
             return Ok(Some(frame));
         }
-        let Some(header) = self.header(&input[*at..], at)? else {
+        let Some(header) = self.header(&input[*at..], at, limits)? else {
             return Ok(None);
         };
         self.admit(&header, limits)?;
@@ -145,18 +145,23 @@ impl Decoder {
         &mut self,
         input: &[u8],
         at: &mut usize,
+        limits: &Limits,
     ) -> Result<Option<IncomingHeader>, ProtocolError> {
-        let fragmented = self.message().is_some();
+        let message = self.message();
+        let fragmented = message.is_some();
+        let room = limits
+            .max_message
+            .saturating_sub(message.map_or(0, Assembly::len));
         let kept = usize::from(self.header_len);
         if kept == 0
-            && let Some(header) = IncomingHeader::parse(input, fragmented)?
+            && let Some(header) = IncomingHeader::parse(input, fragmented, room)?
         {
             *at += header.size;
             return Ok(Some(header));
         }
         let added = input.len().min(MAX_INCOMING_HEADER - kept);
         self.header[kept..kept + added].copy_from_slice(&input[..added]);
-        let header = IncomingHeader::parse(&self.header[..kept + added], fragmented)?;
+        let header = IncomingHeader::parse(&self.header[..kept + added], fragmented, room)?;
         self.header_len = if header.is_some() {
             0
         } else {
@@ -166,18 +171,12 @@ impl Decoder {
         Ok(header)
     }
 
-    /// Holds a frame against the limits before any of its payload is kept.
+    /// Counts a frame against the fragments that a message may have.
     fn admit(&self, header: &IncomingHeader, limits: &Limits) -> Result<(), ProtocolError> {
         if header.opcode.is_control() {
             return Ok(());
         }
         let message = self.message();
-        let room = limits
-            .max_message
-            .saturating_sub(message.map_or(0, Assembly::len));
-        if header.payload > room as u64 {
-            return Err(ProtocolError::TooLarge);
-        }
         let fragments = message.map_or(0, Assembly::fragments);
         let alone = message.is_none() && header.fin;
         if !alone && fragments >= limits.max_fragments {

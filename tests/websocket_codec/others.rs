@@ -84,7 +84,10 @@ pub(crate) fn tokio_websockets(bytes: &[u8], limits: &Limits) -> (Vec<Heard>, En
     let mut heard = Vec::new();
     let end = loop {
         match socket.next().now_or_never().expect("all bytes are there") {
-            Some(Ok(message)) => heard.push(tokio_websockets_message(&message)),
+            Some(Ok(message)) => match tokio_websockets_message(&message) {
+                Some(message) => heard.push(message),
+                None => break End::Fault(1007),
+            },
             None if matches!(heard.last(), Some(Heard::Close(_))) => break End::Closed,
             None | Some(Err(Error::Io(_))) => break End::Cut,
             Some(Err(Error::PayloadTooLong { .. })) => break End::Fault(1009),
@@ -98,21 +101,22 @@ pub(crate) fn tokio_websockets(bytes: &[u8], limits: &Limits) -> (Vec<Heard>, En
     (heard, end)
 }
 
-fn tokio_websockets_message(message: &tokio_websockets::Message) -> Heard {
+/// The message, unless it is a text that is not UTF-8 and was overlooked.
+fn tokio_websockets_message(message: &tokio_websockets::Message) -> Option<Heard> {
     let payload = message.as_payload().to_vec();
     if message.is_text() {
-        Heard::Text(String::from_utf8(payload).expect("text was checked"))
+        String::from_utf8(payload).ok().map(Heard::Text)
     } else if message.is_binary() {
-        Heard::Binary(payload)
+        Some(Heard::Binary(payload))
     } else if message.is_ping() {
-        Heard::Ping(payload)
+        Some(Heard::Ping(payload))
     } else if message.is_pong() {
-        Heard::Pong
+        Some(Heard::Pong)
     } else {
         let code = message.as_close().map(|(code, _)| code.into());
-        Heard::Close(
+        Some(Heard::Close(
             code.filter(|_| !payload.is_empty())
                 .and_then(CloseCode::new),
-        )
+        ))
     }
 }

@@ -188,12 +188,8 @@ fn a_message_inside_a_fragmented_one_is_refused() {
 }
 
 #[test]
-fn half_a_close_code_is_refused() {
-    refused(
-        &frame(true, Opcode::Close, &[3]),
-        ProtocolError::CloseTooShort,
-        1002,
-    );
+fn half_a_close_code_is_refused_by_its_header() {
+    refused(&[0x88, 0x80 | 1], ProtocolError::CloseTooShort, 1002);
 }
 
 #[test]
@@ -293,7 +289,7 @@ fn a_frame_above_the_limit_is_refused_by_its_header() {
     };
     let bytes = text("123456");
 
-    assert_eq!(fault(&bytes[..6], &limits), ProtocolError::TooLarge);
+    assert_eq!(fault(&bytes[..2], &limits), ProtocolError::TooLarge);
     assert_eq!(ProtocolError::TooLarge.close_code().get(), 1009);
     accepted(&text("12345"), &limits);
 }
