@@ -133,7 +133,7 @@ impl Decoder {
         if let Some(frame) = self.unfinished.as_mut().and_then(|kept| kept.frame.take()) {
             return Ok(Some(frame));
         }
-        let Some(header) = self.header(&input[*at..], at)? else {
+        let Some(header) = self.header(&input[*at..], at, limits)? else {
             return Ok(None);
         };
         self.admit(&header, limits)?;
@@ -145,18 +145,23 @@ impl Decoder {
         &mut self,
         input: &[u8],
         at: &mut usize,
+        limits: &Limits,
     ) -> Result<Option<IncomingHeader>, ProtocolError> {
-        let fragmented = self.message().is_some();
+        let message = self.message();
+        let fragmented = message.is_some();
+        let room = limits
+            .max_message
+            .saturating_sub(message.map_or(0, Assembly::len));
         let kept = usize::from(self.header_len);
         if kept == 0
-            && let Some(header) = IncomingHeader::parse(input, fragmented)?
+            && let Some(header) = IncomingHeader::parse(input, fragmented, room)?
         {
             *at += header.size;
             return Ok(Some(header));
         }
         let added = input.len().min(MAX_INCOMING_HEADER - kept);
         self.header[kept..kept + added].copy_from_slice(&input[..added]);
-        let header = IncomingHeader::parse(&self.header[..kept + added], fragmented)?;
+        let header = IncomingHeader::parse(&self.header[..kept + added], fragmented, room)?;
         self.header_len = if header.is_some() {
             0
         } else {
@@ -166,18 +171,12 @@ impl Decoder {
         Ok(header)
     }
 
-    /// Holds a frame against the limits before any of its payload is kept.
+    /// Counts a frame against the fragments that a message may have.
     fn admit(&self, header: &IncomingHeader, limits: &Limits) -> Result<(), ProtocolError> {
         if header.opcode.is_control() {
             return Ok(());
         }
         let message = self.message();
-        let room = limits
-            .max_message
-            .saturating_sub(message.map_or(0, Assembly::len));
-        if header.payload > room as u64 {
-            return Err(ProtocolError::TooLarge);
-        }
         let fragments = message.map_or(0, Assembly::fragments);
         let alone = message.is_none() && header.fin;
         if !alone && fragments >= limits.max_fragments {
@@ -204,9 +203,9 @@ impl Decoder {
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 self.assemble(frame, payload, limits)
             }
-            Opcode::Ping => Ok(Some(Incoming::Ping(Payload::InPlace(range)))),
-            Opcode::Pong => Ok(Some(Incoming::Pong)),
-            Opcode::Close => CloseFrame::parse(payload).map(|frame| Some(Incoming::Close(frame))),
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {
+                control(frame.opcode, Payload::InPlace(range), input).map(Some)
+            }
         }
     }
 
@@ -232,12 +231,8 @@ impl Decoder {
         if frame.left > 0 {
             return Ok(None);
         }
-        let payload = take(&mut unfinished.control);
-        match frame.opcode {
-            Opcode::Close => CloseFrame::parse(&payload).map(|frame| Some(Incoming::Close(frame))),
-            Opcode::Ping => Ok(Some(Incoming::Ping(Payload::Owned(payload.into())))),
-            _ => Ok(Some(Incoming::Pong)),
-        }
+        let payload = Payload::Owned(take(&mut unfinished.control).into());
+        control(frame.opcode, payload, &[]).map(Some)
     }
 
     /// Adds a piece to the message under way and gives the message once it is whole.
@@ -286,5 +281,14 @@ impl Frame {
         let turn = read % self.key.len();
         self.key.rotate_left(turn);
         self.fresh &= read == 0;
+    }
+}
+
+/// What a whole control frame says; a payload in place lies in `input`.
+fn control(opcode: Opcode, payload: Payload, input: &[u8]) -> Result<Incoming, ProtocolError> {
+    match opcode {
+        Opcode::Close => CloseFrame::parse(payload.bytes(input)).map(Incoming::Close),
+        Opcode::Ping => Ok(Incoming::Ping(payload)),
+        _ => Ok(Incoming::Pong),
     }
 }

@@ -34,9 +34,14 @@ pub(super) struct IncomingHeader {
 impl IncomingHeader {
     /// Reads the header that `bytes` begin with; `None` while it is not whole.
     ///
-    /// `fragmented` tells whether a fragmented message is under way. Every byte is judged as soon
-    /// as it is there and in its order, so the error does not depend on how the bytes were cut.
-    pub(super) fn parse(bytes: &[u8], fragmented: bool) -> Result<Option<Self>, ProtocolError> {
+    /// `fragmented` tells whether a fragmented message is under way, `room` how many bytes a message
+    /// may still have. Every byte is judged as soon as it is there and in its order, so the error
+    /// does not depend on how the bytes were cut.
+    pub(super) fn parse(
+        bytes: &[u8],
+        fragmented: bool,
+        room: usize,
+    ) -> Result<Option<Self>, ProtocolError> {
         let &[first, ref rest @ ..] = bytes else {
             return Ok(None);
         };
@@ -49,6 +54,9 @@ impl IncomingHeader {
         let Some((payload, rest)) = length(second & LENGTH, rest)? else {
             return Ok(None);
         };
+        if payload > room as u64 && !opcode.is_control() {
+            return Err(ProtocolError::TooLarge);
+        }
         let Some((&key, rest)) = rest.split_first_chunk() else {
             return Ok(None);
         };

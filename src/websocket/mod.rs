@@ -19,6 +19,8 @@ mod mask;
 mod opcode;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use close::{CloseCode, CloseFrame};

@@ -1,1 +1,5 @@
+//! What the codec promises, one fact a test.
 
+mod decoding;
+mod encoding;
+mod strictness;
