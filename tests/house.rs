@@ -1,8 +1,8 @@
 //! The house rule: a file imports only from lower rooms, no circles; the protocol cores are pure; files are short.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// The rooms of `src/`, from low to high. A room imports only from rooms before it; `lib.rs` is free.
 const LOW_TO_HIGH: &[&str] = &[
@@ -206,9 +206,8 @@ fn assert_none(faults: impl IntoIterator<Item = String>) {
 
 /// Every file of `src/` that is not only compiled for tests.
 fn house() -> Vec<File> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    collect(&src, &src, &mut files);
+    collect(Path::new(""), &mut files).expect("src can be read");
     assert!(
         files.iter().any(|file| file.room().is_none()),
         "lib.rs is read"
@@ -216,19 +215,22 @@ fn house() -> Vec<File> {
     files
 }
 
-fn collect(src: &Path, folder: &Path, files: &mut Vec<File>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn collect(folder: &Path, files: &mut Vec<File>) -> io::Result<()> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(src.join(folder))? {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
         if path.file_stem().is_some_and(|stem| stem == "tests") {
             continue;
         }
-        if path.is_dir() {
-            collect(src, &path, files);
+        if entry.file_type()?.is_dir() {
+            collect(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            files.push(File::of(path.strip_prefix(src).unwrap(), &text));
+            let text = fs::read_to_string(entry.path())?;
+            files.push(File::of(path, &text));
         }
     }
+    Ok(())
 }
 
 /// The names after each `root`, which a longer chain of `super::` may follow.
