@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{Channel, CloseReason, Control, Machine, Output, Part, Payload, Timing, Transport},
-    message::{Frame, Outlet as _},
+    message::Frame,
     notice::Notice,
 };
 

@@ -88,7 +88,7 @@ impl Frame {
             WireKind::Binary => websocket::Opcode::Binary,
         };
         let header = websocket::header(opcode, buffer.len() - payload);
-        let header = header.as_slice();
+        let header = header.as_ref();
         let start = payload - header.len();
         buffer[start..payload].copy_from_slice(header);
         Self {

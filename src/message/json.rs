@@ -1,10 +1,7 @@
 use std::{borrow::Cow, fmt};
 
 use bytestring::ByteString;
-use serde::{
-    Deserializer as _,
-    de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
@@ -20,7 +17,7 @@ const MESSAGE: ByteString = ByteString::from_static("message");
 /// `{"event": NAME, "args": [..], "id": N}`; `args` and `id` may be missing. An object without
 /// `event` is the event `message` with that object as its only argument.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a codec without settings is its own name")]
 pub struct Json;
 
 impl Codec for Json {

@@ -10,7 +10,7 @@ use crate::engine::Data;
 ///
 /// Names of events do not travel; answers to messages do not exist.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a codec without settings is its own name")]
 pub struct Raw;
 
 impl Codec for Raw {

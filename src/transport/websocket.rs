@@ -117,7 +117,7 @@ where
         match incoming {
             Owned::Packet(packet) => Some(packet),
             Owned::Ping(payload) => {
-                self.first.extend_from_slice(pong(&payload).as_slice());
+                self.first.extend_from_slice(pong(&payload).as_ref());
                 None
             }
             Owned::Pong => None,
@@ -289,7 +289,7 @@ where
             match self.closing {
                 Closing::No => {
                     let code = self.fault.unwrap_or(code_for(reason));
-                    self.first.extend_from_slice(close_frame(code, "").as_slice());
+                    self.first.extend_from_slice(close_frame(code, "").as_ref());
                     self.closing = Closing::Writing;
                 }
                 Closing::Writing => {

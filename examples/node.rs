@@ -1,0 +1,226 @@
+//! A complete server for measurements and experiments.
+//!
+//! ```text
+//! cargo run --release --example node -- --port 3000
+//! ```
+//!
+//! It prints `listening on http://127.0.0.1:PORT node=ID` when it is ready, answers the events
+//! `echo`, `broadcast`, `account`, `sessions`, `close` and `whoami`, tells about itself at `/stats`,
+//! and drains on SIGTERM.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Json, Router, routing::get, serve::ListenerExt};
+use clap::Parser;
+use primacron::{
+    Args, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To, User,
+};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tower::Service;
+
+/// Bytes of the longest text that is echoed.
+const LONGEST_TEXT: usize = 1_000_000;
+
+/// How long the clients may take to leave.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A Primacron server for measurements and experiments.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Port on 127.0.0.1; 0 takes any.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Milliseconds from a pong to the next ping.
+    #[arg(long, default_value_t = 25_000)]
+    ping_interval_ms: u64,
+    /// Milliseconds from a ping to the last moment for its pong.
+    #[arg(long, default_value_t = 20_000)]
+    ping_timeout_ms: u64,
+    /// Bytes of the largest POST body and websocket message.
+    #[arg(long, default_value_t = 1_000_000)]
+    max_payload: usize,
+    /// Echo every text and binary message as it came, without envelopes.
+    #[arg(long)]
+    raw: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse();
+    let counters = Counters::default();
+    let layer = layer(&options, &counters);
+    let handle = layer.handle();
+    let node = Node {
+        handle: handle.clone(),
+    };
+    let stats = {
+        let handle = handle.clone();
+        move || ready(Json(stats(&handle, &counters)))
+    };
+    let app = Router::new().route("/stats", get(stats));
+    let app = if options.raw {
+        app.layer(layer.service(tower::service_fn(echo_raw)))
+    } else {
+        app.layer(layer.service(node))
+    };
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address} node={}", handle.node_id());
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = async move {
+        terminate.recv().await;
+        handle.drain(DRAIN).await;
+    };
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+    Ok(())
+}
+
+fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
+    let counters = counters.clone();
+    let layer = PrimacronLayer::in_memory()
+        .ping_interval(Duration::from_millis(options.ping_interval_ms))
+        .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
+        .max_payload(options.max_payload)
+        .on_notice(move |notice| counters.count(notice));
+    if options.raw {
+        return layer
+            .codec(Raw)
+            .handshake_data(false)
+            .validate("message", |_: &Args, _: &User| true);
+    }
+    layer
+        .validate("echo", |args: &Args, _: &User| match args.get::<&str>(0) {
+            Ok(text) if text.len() > LONGEST_TEXT => Err("text is too long"),
+            Ok(_) if args.len() == 1 => Ok(()),
+            // A text with escapes cannot be borrowed.
+            _ => texts::<1>(args),
+        })
+        .validate("broadcast", |args: &Args, _: &User| texts::<1>(args))
+        .validate("account", |args: &Args, _: &User| texts::<2>(args))
+        .validate("forward", |args: &Args, _: &User| texts::<3>(args))
+        .validate("forward_ack", |args: &Args, _: &User| texts::<3>(args))
+        .validate("find", |args: &Args, _: &User| texts::<2>(args))
+        .validate("sessions", |args: &Args, _: &User| texts::<1>(args))
+        .validate("follow", |args: &Args, _: &User| texts::<2>(args))
+        .validate("unfollow", |args: &Args, _: &User| texts::<2>(args))
+        .validate("close", |args: &Args, _: &User| texts::<2>(args))
+        .validate("whoami", |args: &Args, _: &User| args.is_empty())
+}
+
+/// Lets exactly so many texts pass.
+fn texts<const N: usize>(args: &Args) -> Result<(), &'static str> {
+    let count = args.len();
+    let all = (0..count).all(|index| {
+        args.get::<String>(index).is_ok_and(|text| text.len() <= LONGEST_TEXT)
+    });
+    if count == N && all {
+        Ok(())
+    } else {
+        Err("wrong arguments")
+    }
+}
+
+/// Everything that the server can do for its clients.
+#[derive(Clone)]
+struct Node {
+    handle: Handle,
+}
+
+impl Node {
+    fn answer(&self, message: &Message) -> Result<Reply, PublicError> {
+        let text = |index| message.args().get::<String>(index).unwrap_or_default();
+        let user = message.user();
+        match message.event() {
+            "echo" => Ok(Reply::event("echo", message.args().clone())),
+            "broadcast" => self.send(To::All, "broadcast", message.args().clone()),
+            "account" => self.send(To::Account(&text(0)), "account", Args::from_values(vec![
+                text(1).into(),
+            ])),
+            "find" => Ok(match self.handle.socket(&text(0), &text(1)) {
+                Some(_) => Reply::event("found", json!(["found", self.handle.node_id()])),
+                None => Reply::event("found", ["not_found"]),
+            }),
+            "sessions" => {
+                let users = self.handle.users(To::Account(&text(0)));
+                let sessions: Vec<String> =
+                    users.iter().map(|user| user.session().to_owned()).collect();
+                Ok(Reply::event("sessions", sessions))
+            }
+            "close" => {
+                let (account, session) = (text(0), text(1));
+                let closed = self.handle.close(To::session(&account, &session), "closed by a client");
+                let outcome = if closed > 0 { "enqueued" } else { "no_session" };
+                Ok(Reply::event("outcome", [outcome]))
+            }
+            "whoami" => Ok(Reply::event("whoami", [
+                user.account().to_owned(),
+                user.session().to_owned(),
+                self.handle.node_id().to_owned(),
+            ])),
+            _ => Err(PublicError::new("not there yet")),
+        }
+    }
+
+    fn send(&self, to: To<'_>, event: &str, args: Args) -> Result<Reply, PublicError> {
+        match self.handle.try_send(to, event, args) {
+            Ok(_) => Ok(Reply::none()),
+            Err(error) => Err(PublicError::new(error.to_string())),
+        }
+    }
+}
+
+impl Service<Message> for Node {
+    type Response = Reply;
+    type Error = PublicError;
+    type Future = Ready<Result<Reply, PublicError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PublicError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, message: Message) -> Self::Future {
+        ready(self.answer(&message))
+    }
+}
+
+async fn echo_raw(message: Message) -> Result<Reply, Infallible> {
+    Ok(Reply::event("message", message.args().clone()))
+}
+
+/// How often each notice was given.
+#[derive(Clone, Default)]
+struct Counters {
+    by_name: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+impl Counters {
+    fn count(&self, notice: &Notice) {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        *by_name.entry(notice.name()).or_default() += 1;
+    }
+
+    fn to_json(&self) -> Value {
+        json!(*self.by_name.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn stats(handle: &Handle, counters: &Counters) -> Value {
+    json!({
+        "connections": handle.count(To::All),
+        "queued_bytes": handle.queued_bytes(To::All),
+        "presence": "synced",
+        "notices": counters.to_json(),
+    })
+}
