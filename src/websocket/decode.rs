@@ -64,22 +64,12 @@ impl Decoder {
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
         if self.ended {
-            return Ok(Decoded {
-                consumed: input.len(),
-                message: None,
-            });
+            return Ok(Decoded::nothing(input.len()));
         }
         let decoded = self.next(input, limits);
         self.unfinished
             .take_if(|unfinished| unfinished.is_nothing());
-        if matches!(
-            decoded,
-            Err(_)
-                | Ok(Decoded {
-                    message: Some(Incoming::Close(_)),
-                    ..
-                })
-        ) {
+        if decoded.as_ref().map_or(true, Decoded::is_close) {
             *self = Self {
                 ended: true,
                 ..Self::default()
@@ -117,10 +107,7 @@ impl Decoder {
                 });
             }
         }
-        Ok(Decoded {
-            consumed: input.len(),
-            message: None,
-        })
+        Ok(Decoded::nothing(input.len()))
     }
 
     /// The frame under way, or else the one that begins at `at`; `at` is moved to its payload.

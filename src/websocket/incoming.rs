@@ -15,13 +15,28 @@ pub(crate) struct Limits {
     pub(crate) max_fragments: usize,
 }
 
-/// What a call of [`Decoder::decode`] found.
+/// What a call of [`Decoder::decode`](super::Decoder::decode) found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
     /// How many bytes of the input are done with.
     pub(crate) consumed: usize,
     /// The first whole message or control frame, if there is one.
     pub(crate) message: Option<Incoming>,
+}
+
+impl Decoded {
+    /// So much consumed and nothing found.
+    pub(super) const fn nothing(consumed: usize) -> Self {
+        Self {
+            consumed,
+            message: None,
+        }
+    }
+
+    /// Whether the client ended its stream.
+    pub(super) const fn is_close(&self) -> bool {
+        matches!(self.message, Some(Incoming::Close(_)))
+    }
 }
 
 /// A message or control frame of a client.

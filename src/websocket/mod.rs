@@ -2,7 +2,7 @@
 //!
 //! [`Decoder`] turns the bytes that a client sent into messages and control frames, unmasking and
 //! checking them where they lie. The usual frame, whole in one read, costs no allocation and no
-//! copy; what is partial is kept until the rest comes. [`header`], [`pong`] and [`close_frame`]
+//! copy; what is partial is kept until the rest comes. [`header()`], [`pong`] and [`close_frame`]
 //! write the server's frames, which are never masked. There are no extensions here and no
 //! handshake, and nothing reads, writes or waits.
 //!

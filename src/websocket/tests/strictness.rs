@@ -350,12 +350,23 @@ fn control_frames_are_no_fragments() {
         max_fragments: 2,
         ..WIDE
     };
-    let ping = frame(true, Opcode::Ping, b"");
     let bytes = [
         frame(false, Opcode::Binary, b""),
-        ping.clone(),
-        ping,
-        frame(true, Opcode::Continuation, b""),
+        frame(false, Opcode::Continuation, b""),
+        frame(true, Opcode::Ping, b""),
+    ];
+    accepted(&bytes.concat(), &limits);
+}
+
+#[test]
+fn control_frames_are_no_part_of_a_message() {
+    let limits = Limits {
+        max_message: 3,
+        ..WIDE
+    };
+    let bytes = [
+        frame(false, Opcode::Binary, b"123"),
+        frame(true, Opcode::Ping, b"1234"),
     ];
     accepted(&bytes.concat(), &limits);
 }
