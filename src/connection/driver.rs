@@ -153,6 +153,11 @@ where
             if intake != Intake::Open || !matches!(this.phase, Phase::Open) {
                 return intake;
             }
+            if *this.held {
+                // The next message may have to wait anew, with all of its time.
+                self.as_mut().note_intake(intake);
+                continue;
+            }
             if self.as_mut().take_part() {
                 continue;
             }
@@ -364,7 +369,7 @@ where
     ) -> Poll<()> {
         let this = self.as_mut().project();
         this.pipeline.poll(cx, this.connection);
-        let this = self.as_mut().project();
+        let mut this = self.as_mut().project();
         let Phase::Closing {
             reason,
             until,
@@ -388,6 +393,8 @@ where
             *this.leaving = None;
             *this.phase = Phase::Gone;
             forget(this.connection);
+            // A message that waited for room in the queue waits no longer.
+            this.pipeline.as_mut().poll(cx, this.connection);
             return busy(&this.pipeline);
         }
         Poll::Pending
