@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::{
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, push},
+    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, is_reserved, push},
     notice::{Noticeboard, Notices},
 };
 
@@ -334,6 +334,10 @@ impl<'a, A: IntoArgs> Fan<'a, A> {
     }
 
     fn into_sent(self) -> Result<Sent, SendError> {
+        if is_reserved(self.event) {
+            // Even if nobody is there to hear it.
+            return Err(SendError::ReservedEvent);
+        }
         self.frame.transpose().map(|_| Sent::default())
     }
 }

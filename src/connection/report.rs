@@ -7,6 +7,7 @@ use crate::{
     error::PublicError,
     message::{
         Cause, DecodeFailure, Frame, IntoArgs, Outgoing, Outlet as _, Refused, Reply, ReplyBody,
+        SendError, is_reserved,
     },
     notice::Notice,
 };
@@ -37,6 +38,9 @@ pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
         (None, Some(name), Some(args)) => Outgoing::new(name, args),
         (None, _, _) => return,
     };
+    if message.event().is_some_and(is_reserved) {
+        return failed(connection, called, Box::new(SendError::ReservedEvent));
+    }
     match Frame::encode(connection.codec(), &message) {
         Ok(frame) => connection.push_unbounded(frame),
         Err(error) => failed(connection, called, Box::new(error)),

@@ -143,13 +143,18 @@ impl fmt::Debug for Socket {
     }
 }
 
+/// Whether only the library sends events of this name.
+pub(crate) fn is_reserved(event: &str) -> bool {
+    event.starts_with(RESERVED)
+}
+
 /// An event of the application as a frame.
 pub(crate) fn encode_event(
     codec: &dyn Codec,
     event: &str,
     args: &impl IntoArgs,
 ) -> Result<Frame, SendError> {
-    if event.starts_with(RESERVED) {
+    if is_reserved(event) {
         return Err(SendError::ReservedEvent);
     }
     Frame::encode(codec, &Outgoing::new(event, args.as_args())).map_err(SendError::Encode)
