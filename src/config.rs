@@ -189,14 +189,20 @@ impl Settings {
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
         each(path.as_deref(), |path| self.set_path(path))?;
-        each(transports.as_deref(), |names| self.set_transport_names(names))?;
+        each(transports.as_deref(), |names| {
+            self.set_transport_names(names)
+        })?;
         each(millis(ping_interval_ms), |it| self.set_ping_interval(it))?;
         each(millis(ping_timeout_ms), |it| self.set_ping_timeout(it))?;
-        each(millis(upgrade_timeout_ms), |it| self.set_upgrade_timeout(it))?;
+        each(millis(upgrade_timeout_ms), |it| {
+            self.set_upgrade_timeout(it)
+        })?;
         each(millis(hold_timeout_ms), |it| self.set_hold_timeout(it))?;
         each(*max_payload, |it| self.set_max_payload(it))?;
         each(*max_packets, |it| self.set_max_packets(it))?;
-        each(allowed_origins.as_deref(), |it| self.set_allowed_origins(it))?;
+        each(allowed_origins.as_deref(), |it| {
+            self.set_allowed_origins(it)
+        })?;
         each(*queue_limit, |it| self.set_queue_limit(it))?;
         each(*concurrency, |it| self.set_concurrency(it))?;
         self.timing.allow_upgrades = allow_upgrades.unwrap_or(self.timing.allow_upgrades);
@@ -222,7 +228,10 @@ impl Settings {
     }
 
     fn set_transport_names(&mut self, names: &[String]) -> Result<(), ConfigError> {
-        let all: Option<Vec<_>> = names.iter().map(|name| Transport::from_name(name)).collect();
+        let all: Option<Vec<_>> = names
+            .iter()
+            .map(|name| Transport::from_name(name))
+            .collect();
         let all = all.ok_or(ConfigError {
             setting: "transports",
             problem: "knows only polling and websocket",
@@ -251,7 +260,11 @@ impl Settings {
     }
 
     pub(crate) fn set_max_payload(&mut self, bytes: usize) -> Result<(), ConfigError> {
-        check(bytes >= MIN_PAYLOAD, "max_payload", "must be at least 16 bytes")?;
+        check(
+            bytes >= MIN_PAYLOAD,
+            "max_payload",
+            "must be at least 16 bytes",
+        )?;
         self.limits.max_message = bytes;
         Ok(())
     }
@@ -287,7 +300,11 @@ impl Settings {
                 || origin
                     .split_once("://")
                     .is_some_and(|(scheme, host)| !scheme.is_empty() && is_authority(host));
-            check(usable, "allowed_origins", "must be origins like https://example.com, or *")?;
+            check(
+                usable,
+                "allowed_origins",
+                "must be origins like https://example.com, or *",
+            )?;
             Ok(origin.to_ascii_lowercase().into_boxed_str())
         });
         let all = all.collect::<Result<Box<[Box<str>]>, _>>()?;
@@ -416,7 +433,11 @@ fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
-    check(time >= Duration::from_millis(1), setting, "must be at least a millisecond")?;
+    check(
+        time >= Duration::from_millis(1),
+        setting,
+        "must be at least a millisecond",
+    )?;
     check(time <= LONGEST, setting, "must be at most a year")?;
     Ok(time)
 }

@@ -10,7 +10,9 @@ use crate::{
     connection::{Cloned, Endpoint, Handler, PerUser},
     engine::Transport,
     gate::Gate,
-    message::{Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules},
+    message::{
+        Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules,
+    },
     node::{Handle, Owner},
     notice::{Notice, Noticeboard},
     service::Primacron,
@@ -167,7 +169,10 @@ impl<M> PrimacronLayer<M> {
         F: Fn(&T, &User) -> Result<(), E> + Send + Sync + 'static,
         E: Into<Refusal> + 'static,
     {
-        self.with_validators(|all| all.insert(event, shape_and_rules::<T, F, E>(rules)), event)
+        self.with_validators(
+            |all| all.insert(event, shape_and_rules::<T, F, E>(rules)),
+            event,
+        )
     }
 
     /// Decides by asking somebody. While the future is pending, nothing more is read from that

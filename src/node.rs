@@ -231,7 +231,9 @@ impl Handle {
     #[must_use]
     pub fn users<'a>(&self, to: impl Into<To<'a>>) -> Vec<User> {
         let mut users = Vec::new();
-        self.for_each(to.into(), |connection| users.push(connection.user().clone()));
+        self.for_each(to.into(), |connection| {
+            users.push(connection.user().clone())
+        });
         users
     }
 
@@ -271,14 +273,16 @@ impl Handle {
         node.draining.store(true, Ordering::Release);
         let start = Instant::now();
         let mut connections = Vec::new();
-        node.registry.for_each(|connection| connections.push(Arc::clone(connection)));
+        node.registry
+            .for_each(|connection| connections.push(Arc::clone(connection)));
         let step = (window * 3 / 4) / u32::try_from(connections.len().max(1)).unwrap_or(u32::MAX);
         for (index, connection) in (0..).zip(connections) {
             sleep_until(start + step * index).await;
             connection.close(CloseReason::Shutdown);
         }
         // Those that connected while the flag was being raised.
-        node.registry.for_each(|connection| connection.close(CloseReason::Shutdown));
+        node.registry
+            .for_each(|connection| connection.close(CloseReason::Shutdown));
         drop(timeout_at(start + window, node.registry.emptied()).await);
     }
 
@@ -296,7 +300,9 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("node", &self.node_id()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("node", &self.node_id())
+            .finish_non_exhaustive()
     }
 }
 

@@ -86,7 +86,11 @@ where
     pub(crate) fn new(connection: Arc<Connection>, make: Arc<M>, wire: Option<W>) -> Self {
         let now = Clock::now();
         let transport = connection.transport();
-        let machine = Machine::open(transport, now.into_std(), connection.endpoint.settings.timing());
+        let machine = Machine::open(
+            transport,
+            now.into_std(),
+            connection.endpoint.settings.timing(),
+        );
         connection.endpoint.settings.notices.post(Notice::Connect {
             user: connection.user().clone(),
             transport,
@@ -110,7 +114,9 @@ where
         let errands = self.connection.attend(cx.waker());
         self.as_mut().apply_deadlines();
         self.as_mut().run(errands, cx, scratch);
-        self.as_mut().poll_candidate(cx, scratch);
+        if self.candidate.is_some() || self.leaving.is_some() {
+            self.as_mut().poll_candidate(cx, scratch);
+        }
         while matches!(self.phase, Phase::Open) {
             if self.as_mut().poll_open(cx, scratch).is_pending() {
                 self.as_mut().arm(cx);
@@ -126,7 +132,11 @@ where
 
     /// One round of an open connection: pending when there is nothing to do but to wait, ready
     /// when the phase is to be looked at again.
-    fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+    fn poll_open(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<()> {
         let intake = self.as_mut().poll_intake(cx, scratch);
         if !matches!(self.phase, Phase::Open) {
             return Poll::Ready(());
@@ -146,7 +156,11 @@ where
     }
 
     /// Takes packets until there is none, or none can be taken.
-    fn poll_intake(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Intake {
+    fn poll_intake(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Intake {
         loop {
             let this = self.as_mut().project();
             let intake = this.pipeline.poll(cx, this.connection);
@@ -161,7 +175,10 @@ where
             if self.as_mut().take_part() {
                 continue;
             }
-            let drained = self.wire.as_ref().is_some_and(|wire| wire.is_drained(scratch));
+            let drained = self
+                .wire
+                .as_ref()
+                .is_some_and(|wire| wire.is_drained(scratch));
             if drained {
                 // Everything that one read brought is answered by one write.
                 self.as_mut().flush(cx, scratch);
@@ -189,7 +206,8 @@ where
             Received::Control(packet) => {
                 let now = Clock::now().into_std();
                 let timing = this.connection.endpoint.settings.timing();
-                this.machine.handle_control(Channel::Current, packet, now, timing);
+                this.machine
+                    .handle_control(Channel::Current, packet, now, timing);
             }
             Received::Malformed(error) => this.machine.handle_malformed(Channel::Current, error),
             Received::Over(reason) => this.machine.close(reason),
@@ -219,7 +237,8 @@ where
         if self.sleep.is_elapsed() {
             let this = self.as_mut().project();
             let now = Clock::now().into_std();
-            this.machine.handle_timeout(now, this.connection.endpoint.settings.timing());
+            this.machine
+                .handle_timeout(now, this.connection.endpoint.settings.timing());
             this.armed_for.take();
             self.act();
         }
@@ -232,6 +251,9 @@ where
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) {
+        if errands.is_empty() {
+            return;
+        }
         let this = self.as_mut().project();
         let timing = this.connection.endpoint.settings.timing();
         if let Some(post) = errands.post {
@@ -239,13 +261,17 @@ where
                 // Before the messages: a handler may be busy for longer than the ping timeout.
                 let now = Clock::now().into_std();
                 let pong = Control::Pong { probe: false };
-                this.machine.handle_control(Channel::Current, pong, now, timing);
+                this.machine
+                    .handle_control(Channel::Current, pong, now, timing);
             }
             *this.post = Some(Box::new(post));
         }
         if let Some(candidate) = errands.candidate {
             let mut candidate = Box::new(W::from(candidate));
-            match this.machine.handle_candidate(Clock::now().into_std(), timing) {
+            match this
+                .machine
+                .handle_candidate(Clock::now().into_std(), timing)
+            {
                 Ok(()) => *this.candidate = Some(candidate),
                 Err(_) => {
                     let reason = CloseReason::TransportClose;
@@ -284,7 +310,8 @@ where
                     break;
                 }
             };
-            this.machine.handle_control(Channel::Candidate, packet, now, timing);
+            this.machine
+                .handle_control(Channel::Candidate, packet, now, timing);
             candidate.stash(scratch);
             self.as_mut().act();
         }
@@ -294,7 +321,9 @@ where
             drop(candidate.poll_flush_first(cx));
         }
         if let Some(leaving) = this.leaving
-            && leaving.poll_close(cx, scratch, &CloseReason::TransportClose).is_ready()
+            && leaving
+                .poll_close(cx, scratch, &CloseReason::TransportClose)
+                .is_ready()
         {
             *this.leaving = None;
         }
@@ -321,16 +350,22 @@ where
             }
         }
         let this = self.project();
-        this.connection.set_expiry(this.machine);
+        if this.machine.transport() == Transport::Polling {
+            this.connection.set_expiry(this.machine.expires_at());
+        }
     }
 
     fn switch(self: Pin<&mut Self>) {
         let this = self.project();
         *this.wire = this.candidate.take().map(|candidate| *candidate);
         this.connection.switch();
-        this.connection.endpoint.settings.notices.post(Notice::Upgrade {
-            user: this.connection.user().clone(),
-        });
+        this.connection
+            .endpoint
+            .settings
+            .notices
+            .post(Notice::Upgrade {
+                user: this.connection.user().clone(),
+            });
     }
 
     fn begin_close(self: Pin<&mut Self>, reason: CloseReason) {
@@ -444,7 +479,10 @@ where
         let Some(deadline) = deadline.map(Clock::from_std) else {
             return;
         };
-        let armed = this.armed_for.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let armed = this
+            .armed_for
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
         if armed && this.sleep.deadline() <= deadline {
             return;
         }

@@ -105,7 +105,9 @@ where
             } else {
                 let start = scratch.unread.start;
                 scratch.unread.start += decoded.consumed;
-                decoded.message.map(|message| in_scratch(message, start, scratch))
+                decoded
+                    .message
+                    .map(|message| in_scratch(message, start, scratch))
             };
             if let Some(received) = self.take(incoming?) {
                 return Some(received);
@@ -219,7 +221,8 @@ where
 
     fn stash(&mut self, scratch: &mut Scratch) {
         if !scratch.unread.is_empty() {
-            self.rest.extend_from_slice(&scratch.input[scratch.unread.clone()]);
+            self.rest
+                .extend_from_slice(&scratch.input[scratch.unread.clone()]);
             scratch.unread = 0..0;
         } else if self.rest.is_empty() && self.rest.capacity() > 0 {
             self.rest = BytesMut::new();
@@ -248,10 +251,9 @@ where
         scratch: &mut Scratch,
         connection: &Connection,
     ) -> Poll<Result<(), Broken>> {
-        if !self.unsent.is_empty() || !self.first.is_empty() {
-            if let Err(broken) = ready!(self.poll_flush_first(cx)) {
-                return Poll::Ready(Err(broken));
-            }
+        let begun = !self.unsent.is_empty() || !self.first.is_empty();
+        if begun && let Err(broken) = ready!(self.poll_flush_first(cx)) {
+            return Poll::Ready(Err(broken));
         }
         let mut wrote = false;
         loop {
@@ -288,18 +290,26 @@ where
         loop {
             match self.closing {
                 Closing::No => {
-                    let code = self.fault.unwrap_or(code_for(reason));
+                    let code = self.fault.unwrap_or_else(|| code_for(reason));
                     self.first.extend_from_slice(close_frame(code, "").as_ref());
                     self.closing = Closing::Writing;
                 }
                 Closing::Writing => {
                     let written = ready!(self.poll_flush_first(cx)).is_ok();
-                    self.closing = if written { Closing::ShuttingDown } else { Closing::Done };
+                    self.closing = if written {
+                        Closing::ShuttingDown
+                    } else {
+                        Closing::Done
+                    };
                 }
                 Closing::ShuttingDown => {
                     let shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
                     let over = self.heard_close || !shut;
-                    self.closing = if over { Closing::Done } else { Closing::Draining };
+                    self.closing = if over {
+                        Closing::Done
+                    } else {
+                        Closing::Draining
+                    };
                 }
                 Closing::Draining => match ready!(self.poll_read(cx, &mut scratch.input)) {
                     Ok(0) | Err(_) => self.closing = Closing::Done,
