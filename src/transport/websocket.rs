@@ -5,16 +5,16 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use bytestring::ByteString;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::packets::{Owned, in_bytes, in_scratch};
 use crate::{
     connection::{Batch, Broken, Connection, Received, Scratch, Wire},
-    engine::{CloseReason, Data, DecodeError, Packet, decode_base64},
+    engine::{CloseReason, DecodeError},
     message::Frame,
-    websocket::{CloseCode, Decoder, Incoming, Payload, ProtocolError, close_frame, pong},
+    websocket::{CloseCode, Decoder, ProtocolError, close_frame, pong},
 };
 
 /// A websocket over any byte stream.
@@ -330,74 +330,4 @@ const fn code_for(reason: &CloseReason) -> CloseCode {
         CloseReason::Superseded | CloseReason::QueueFull => CloseCode::POLICY,
         _ => CloseCode::NORMAL,
     }
-}
-
-/// What was decoded, out of the buffers that it lay in.
-enum Owned {
-    Packet(Received),
-    Ping(Bytes),
-    Pong,
-    Close,
-}
-
-fn in_scratch(message: Incoming, start: usize, scratch: &mut Scratch) -> Owned {
-    match message {
-        Incoming::Text(Payload::InPlace(range)) => {
-            let range = start + range.start..start + range.end;
-            match Packet::decode(&scratch.input[range.clone()]) {
-                Ok(Packet::Text(_)) => text(scratch.keep(range.start + 1..range.end)),
-                other => packet(other),
-            }
-        }
-        Incoming::Binary(Payload::InPlace(range)) => {
-            binary(scratch.keep(start + range.start..start + range.end))
-        }
-        Incoming::Ping(Payload::InPlace(range)) => {
-            Owned::Ping(scratch.keep(start + range.start..start + range.end))
-        }
-        other => in_bytes(other, &Bytes::new()),
-    }
-}
-
-/// `consumed` is what ranges in place refer to.
-fn in_bytes(message: Incoming, consumed: &Bytes) -> Owned {
-    let owned = |payload| match payload {
-        Payload::InPlace(range) => consumed.slice(range),
-        Payload::Owned(bytes) => bytes,
-    };
-    match message {
-        Incoming::Text(payload) => {
-            let bytes = owned(payload);
-            match Packet::decode(&bytes) {
-                Ok(Packet::Text(_)) => text(bytes.slice(1..)),
-                other => packet(other),
-            }
-        }
-        Incoming::Binary(payload) => binary(owned(payload)),
-        Incoming::Ping(payload) => Owned::Ping(owned(payload)),
-        Incoming::Pong => Owned::Pong,
-        Incoming::Close(_) => Owned::Close,
-    }
-}
-
-fn text(bytes: Bytes) -> Owned {
-    Owned::Packet(match ByteString::try_from(bytes) {
-        Ok(text) => Received::Message(Data::Text(text)),
-        Err(_) => Received::Malformed(DecodeError::Utf8),
-    })
-}
-
-fn binary(bytes: Bytes) -> Owned {
-    Owned::Packet(Received::Message(Data::Binary(bytes)))
-}
-
-fn packet(decoded: Result<Packet<'_>, DecodeError>) -> Owned {
-    Owned::Packet(match decoded {
-        Ok(Packet::Base64(data)) => match decode_base64(data) {
-            Ok(bytes) => Received::Message(Data::Binary(bytes)),
-            Err(error) => Received::Malformed(error),
-        },
-        Ok(packet) => Received::Control(packet.control()),
-        Err(error) => Received::Malformed(error),
-    })
 }
