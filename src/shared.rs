@@ -217,13 +217,11 @@ impl<M: MakeHandler> Shared<M> {
         if let Some(text) = self.endpoint.settings.initial_packet() {
             put_packet(&mut body, &message(text));
         }
-        let cookie = self.endpoint.settings.cookie().map(|cookie| {
-            format!(
-                "{}={}; Path=/; HttpOnly; SameSite=Lax",
-                cookie.name,
-                user.sid()
-            )
-        });
+        let cookie = self
+            .endpoint
+            .settings
+            .cookie()
+            .map(|cookie| format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie, user.sid()));
         let connection = self.connect(user, parts, Transport::Polling);
         tokio::spawn(Driver::<M, Socket>::new(
             connection,
@@ -243,9 +241,9 @@ impl<M: MakeHandler> Shared<M> {
         let mut open = Vec::with_capacity(256);
         self.put_open(&mut open, &user, Transport::WebSocket);
         let connection = self.prepare(user, &parts, Transport::WebSocket);
-        connection.push_unbounded(Frame::packet(&open));
+        connection.push_control(Frame::packet(&open));
         if let Some(text) = self.endpoint.settings.initial_packet() {
-            connection.push_unbounded(Frame::packet(&message(text)));
+            connection.push_control(Frame::packet(&message(text)));
         }
         let make = Arc::clone(&self.make);
         let patience = self.endpoint.settings.timing().upgrade_timeout;

@@ -65,6 +65,10 @@ impl Connection {
         &self.endpoint
     }
 
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.endpoint.settings.notices.post(notice);
+    }
+
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -73,10 +77,26 @@ impl Connection {
         self.exchange.lock().transport
     }
 
-    /// Queues a frame beyond every limit: packets of the protocol and answers, of which a
-    /// connection has a bounded number.
-    pub(crate) fn push_unbounded(&self, frame: Frame) {
+    /// Queues a packet of the protocol beyond every limit: there are few of them.
+    pub(crate) fn push_control(&self, frame: Frame) {
+        self.push_beyond(&mut self.exchange.lock(), frame);
+    }
+
+    /// Queues an answer beyond the limit of the queue: while it is full, no handler is called.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Separator`]; that the connection is closed is none.
+    pub(super) fn push_answer(&self, frame: Frame) -> Result<(), SendError> {
         let mut exchange = self.exchange.lock();
+        if exchange.transport == Transport::Polling && !frame.suits_polling() {
+            return Err(SendError::Separator);
+        }
+        self.push_beyond(&mut exchange, frame);
+        Ok(())
+    }
+
+    fn push_beyond(&self, exchange: &mut Exchange, frame: Frame) {
         if exchange.stage == Stage::Open {
             exchange.queue.push(frame);
             exchange.wake_get();
@@ -196,6 +216,20 @@ impl Connection {
         self.endpoint.settings.queue_limit()
     }
 
+    /// Whether a frame can be sent at all.
+    fn check(&self, exchange: &Exchange, frame: &Frame) -> Result<(), SendError> {
+        if exchange.stage != Stage::Open || exchange.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        if exchange.transport == Transport::Polling && !frame.suits_polling() {
+            return Err(SendError::Separator);
+        }
+        if frame.len() > self.limit() {
+            return Err(SendError::TooLarge);
+        }
+        Ok(())
+    }
+
     /// Makes room by dropping what is volatile; whether the frame fits then.
     fn make_room(&self, exchange: &mut Exchange, frame: &Frame) -> bool {
         let fits = |bytes: usize| bytes + frame.len() <= self.limit();
@@ -206,12 +240,6 @@ impl Connection {
             exchange.queue.drop_volatile();
         }
         fits(exchange.queue.bytes())
-    }
-
-    fn notice_full(&self) {
-        self.endpoint.settings.notices.post(Notice::QueueFull {
-            user: self.user.clone(),
-        });
     }
 }
 
@@ -229,13 +257,8 @@ impl Outlet for Connection {
     }
 
     fn try_push(&self, frame: Frame) -> Result<(), SendError> {
-        if frame.len() > self.limit() {
-            return Err(SendError::TooLarge);
-        }
         let mut exchange = self.exchange.lock();
-        if exchange.stage != Stage::Open || exchange.close.is_some() {
-            return Err(SendError::Closed);
-        }
+        self.check(&exchange, &frame)?;
         if self.make_room(&mut exchange, &frame) {
             exchange.queue.push(frame);
             exchange.wake_mover();
@@ -245,18 +268,15 @@ impl Outlet for Connection {
             exchange.request_close(CloseReason::QueueFull);
         }
         drop(exchange);
-        self.notice_full();
+        self.notify(Notice::QueueFull {
+            user: self.user.clone(),
+        });
         Err(SendError::Full)
     }
 
     fn push_or_wait(&self, frame: Frame) -> Result<(), PushError> {
-        if frame.len() > self.limit() {
-            return Err(PushError::Refused(SendError::TooLarge));
-        }
         let mut exchange = self.exchange.lock();
-        if exchange.stage != Stage::Open || exchange.close.is_some() {
-            return Err(PushError::Refused(SendError::Closed));
-        }
+        self.check(&exchange, &frame).map_err(PushError::Refused)?;
         if !self.make_room(&mut exchange, &frame) {
             let room = exchange.room.get_or_insert_with(|| Arc::new(Notify::new()));
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));

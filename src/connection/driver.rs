@@ -89,7 +89,7 @@ where
             now.into_std(),
             connection.endpoint.settings.timing(),
         );
-        connection.endpoint.settings.notices.post(Notice::Connect {
+        connection.notify(Notice::Connect {
             user: connection.user().clone(),
             transport,
         });
@@ -189,7 +189,7 @@ where
         while let Some(output) = self.as_mut().project().machine.poll_output() {
             let this = self.as_mut().project();
             match output {
-                Output::Ping => this.connection.push_unbounded(Frame::PING),
+                Output::Ping => this.connection.push_control(Frame::PING),
                 Output::ProbeReply => {
                     if let Some(candidate) = this.candidate {
                         candidate.send_first(Frame::PROBE_REPLY);

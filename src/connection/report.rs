@@ -41,9 +41,11 @@ pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
     if message.event().is_some_and(is_reserved) {
         return failed(connection, called, Box::new(SendError::ReservedEvent));
     }
-    match Frame::encode(connection.codec(), &message) {
-        Ok(frame) => connection.push_unbounded(frame),
-        Err(error) => failed(connection, called, Box::new(error)),
+    let sent = Frame::encode(connection.codec(), &message)
+        .map_err(SendError::Encode)
+        .and_then(|frame| connection.push_answer(frame));
+    if let Err(error) = sent {
+        failed(connection, called, Box::new(error));
     }
 }
 
@@ -62,15 +64,11 @@ pub(super) fn failed(
         Some(&called.event),
         text,
     );
-    connection
-        .endpoint()
-        .settings
-        .notices
-        .post(Notice::Handler {
-            event: called.event.to_string(),
-            error,
-            user: connection.user().clone(),
-        });
+    connection.notify(Notice::Handler {
+        event: called.event.to_string(),
+        error,
+        user: connection.user().clone(),
+    });
 }
 
 /// Codec or validator refused.
@@ -92,7 +90,7 @@ pub(super) fn refused(connection: &Connection, refused: Refused) {
         _ => (None, NOT_A_MESSAGE),
     };
     tell(connection, refused.id, notice.name(), event, text);
-    connection.endpoint().settings.notices.post(notice);
+    connection.notify(notice);
 }
 
 /// Tells the client: as an event, unless the layer keeps silent, and as the answer that it
@@ -113,7 +111,8 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
     if let Some(id) = id
         && let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::failure(id, text))
     {
-        connection.push_unbounded(frame);
+        // Text of our own and of validators, in the codec's own words.
+        drop(connection.push_answer(frame));
     }
 }
 

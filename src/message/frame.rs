@@ -24,6 +24,9 @@ thread_local! {
 /// A scratch buffer that grew beyond this many bytes is given back.
 const SCRATCH_KEPT: usize = 64 * 1024;
 
+/// What stands between packets on long polling.
+const SEPARATOR: u8 = 0x1e;
+
 /// The type byte of an Engine.IO message in text.
 const MESSAGE: u8 = b'4';
 
@@ -126,6 +129,12 @@ impl Frame {
     /// binary message.
     pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[usize::from(self.header)..]
+    }
+
+    /// Whether long polling can carry it: there, U+001E in a text would end the packet and begin
+    /// another one. JSON never holds one.
+    pub(crate) fn suits_polling(&self) -> bool {
+        self.kind == WireKind::Binary || !self.payload().contains(&SEPARATOR)
     }
 
     /// What it counts in a queue, in bytes.

@@ -52,6 +52,10 @@ pub enum SendError {
     /// The message alone is larger than the queue may be.
     #[error("message is larger than the outgoing queue")]
     TooLarge,
+    /// The text holds U+001E, which long polling cannot carry, and the client is on long polling.
+    /// Only codecs that do not escape it, such as [`Raw`](crate::Raw), can meet this.
+    #[error("text holds the separator of long polling")]
+    Separator,
     /// Names of events that begin with `error::` are the library's own.
     #[error("event name is reserved")]
     ReservedEvent,

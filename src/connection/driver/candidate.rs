@@ -16,7 +16,6 @@ use crate::{
 };
 
 /// The websocket that wants to take over from long polling.
-
 impl<M, W> Driver<M, W>
 where
     M: MakeHandler,
@@ -93,12 +92,8 @@ where
         let this = self.project();
         *this.wire = this.candidate.take().map(|candidate| *candidate);
         this.connection.switch();
-        this.connection
-            .endpoint
-            .settings
-            .notices
-            .post(Notice::Upgrade {
-                user: this.connection.user().clone(),
-            });
+        this.connection.notify(Notice::Upgrade {
+            user: this.connection.user().clone(),
+        });
     }
 }

@@ -27,7 +27,6 @@ const FAREWELL: Duration = Duration::from_secs(30);
 const TOMBSTONE: Duration = Duration::from_secs(1);
 
 /// The end of a connection.
-
 impl<M, W> Driver<M, W>
 where
     M: MakeHandler,
@@ -50,7 +49,7 @@ where
         };
         this.connection.begin_close(keeps_queue(&reason), last_word);
         endpoint.registry.leave_account(this.connection);
-        endpoint.settings.notices.post(Notice::Disconnect {
+        this.connection.notify(Notice::Disconnect {
             user: this.connection.user().clone(),
             reason: reason.clone(),
         });

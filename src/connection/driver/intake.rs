@@ -13,7 +13,6 @@ use super::{
 use crate::engine::{Channel, CloseReason, Part, Timing};
 
 /// What comes from the client, and what goes back on the same occasion.
-
 impl<M, W> Driver<M, W>
 where
     M: MakeHandler,

@@ -9,7 +9,6 @@ use super::{
 };
 
 /// The one timer of a connection.
-
 impl<M, W> Driver<M, W>
 where
     M: MakeHandler,
