@@ -36,7 +36,6 @@ pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     notices: Noticeboard,
-    draining: AtomicBool,
     told_unverified: AtomicBool,
 }
 
@@ -46,14 +45,13 @@ impl Node {
             id: crate::ids::random_id().into(),
             registry: Arc::new(Registry::new()),
             notices,
-            draining: AtomicBool::new(false),
             told_unverified: AtomicBool::new(false),
         }
     }
 
     /// Whether new connections are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.registry.is_closing()
     }
 
     /// Whether this is the first time that somebody asks.
@@ -85,6 +83,7 @@ impl Owner {
 impl Drop for Owned {
     fn drop(&mut self) {
         let close = |connection: &Arc<Connection>| connection.close(CloseReason::Shutdown);
+        self.0.registry.begin_close();
         self.0.registry.for_each(close);
     }
 }
@@ -268,7 +267,7 @@ impl Handle {
     /// that. A node that was drained stays so.
     pub async fn drain(&self, window: Duration) {
         let node = self.owner.node();
-        node.draining.store(true, Ordering::Release);
+        node.registry.begin_close();
         let start = Instant::now();
         let mut connections = Vec::new();
         node.registry.for_each(|connection| connections.push(Arc::clone(connection)));
@@ -277,8 +276,6 @@ impl Handle {
             sleep_until(start + step * index).await;
             connection.close(CloseReason::Shutdown);
         }
-        // Those that connected while the flag was being raised.
-        node.registry.for_each(|connection| connection.close(CloseReason::Shutdown));
         drop(timeout_at(start + window, node.registry.emptied()).await);
     }
 
