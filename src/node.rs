@@ -164,9 +164,15 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            drop(args);
+            return Ok(Sent::one(push(&*connection, frame).await.is_ok()));
+        }
         let mut waiting = FuturesUnordered::new();
         let mut fan = Fan::new(event, &args);
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 let connection = Arc::clone(connection);
                 waiting.push(async move { push(&*connection, frame).await });
@@ -192,9 +198,14 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            return Ok(Sent::one(connection.try_push(frame).is_ok()));
+        }
         let mut fan = Fan::new(event, &args);
         let mut sent = Sent::default();
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 sent.count(connection.try_push(frame).is_ok());
             }
@@ -279,6 +290,16 @@ impl Handle {
         drop(timeout_at(start + window, node.registry.emptied()).await);
     }
 
+    /// The connection of one session: a frame for it alone is not shared.
+    fn only(&self, to: To<'_>) -> Option<Arc<Connection>> {
+        match to {
+            To::Session { account, session } => {
+                self.owner.node().registry.session(account, session)
+            }
+            To::Account(_) | To::All => None,
+        }
+    }
+
     fn for_each(&self, to: To<'_>, mut visit: impl FnMut(&Arc<Connection>)) {
         let registry = &self.owner.node().registry;
         match to {
@@ -298,6 +319,12 @@ impl fmt::Debug for Handle {
 }
 
 impl Sent {
+    fn one(queued: bool) -> Self {
+        let mut sent = Self::default();
+        sent.count(queued);
+        sent
+    }
+
     fn count(&mut self, queued: bool) {
         if queued {
             self.queued += 1;
