@@ -241,7 +241,9 @@ impl Handle {
     #[must_use]
     pub fn users<'a>(&self, to: impl Into<To<'a>>) -> Vec<User> {
         let mut users = Vec::new();
-        self.for_each(to.into(), |connection| users.push(connection.user().clone()));
+        self.for_each(to.into(), |connection| {
+            users.push(connection.user().clone())
+        });
         users
     }
 
@@ -281,7 +283,8 @@ impl Handle {
         node.registry.begin_close();
         let start = Instant::now();
         let mut connections = Vec::new();
-        node.registry.for_each(|connection| connections.push(Arc::clone(connection)));
+        node.registry
+            .for_each(|connection| connections.push(Arc::clone(connection)));
         let step = (window * 3 / 4) / u32::try_from(connections.len().max(1)).unwrap_or(u32::MAX);
         for (index, connection) in (0..).zip(connections) {
             sleep_until(start + step * index).await;
@@ -314,7 +317,9 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("node", &self.node_id()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("node", &self.node_id())
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,10 @@ use tokio::time::timeout;
 use crate::{
     account::{Answer, Later},
     connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
-    engine::{CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet},
-    error::RequestError,
+    engine::{
+        CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet,
+    },
+    error::{AccountError, RequestError},
     gate::{self, Gate},
     message::{Frame, Outlet as _, User},
     node::Owner,
@@ -93,7 +95,7 @@ impl<M: MakeHandler> Shared<M> {
     pub(crate) fn go_on<B: Body>(
         &self,
         pending: Pending<B>,
-        answer: Option<Result<String, crate::AccountError>>,
+        answer: Option<Result<String, AccountError>>,
     ) -> Next<B> {
         let Pending { parts, body, route } = pending;
         self.serve(parts, body, route, answer)
@@ -124,7 +126,11 @@ impl<M: MakeHandler> Shared<M> {
         let Some(sid) = &query.sid else {
             return self.check_handshake(parts, &query, transport);
         };
-        let connection = self.endpoint.registry.by_sid(sid).ok_or(Rejection::UnknownSid)?;
+        let connection = self
+            .endpoint
+            .registry
+            .by_sid(sid)
+            .ok_or(Rejection::UnknownSid)?;
         if query.eio.as_deref() != Some(VERSION) {
             return Err(RequestError::Bad("protocol mismatch"));
         }
@@ -170,7 +176,7 @@ impl<M: MakeHandler> Shared<M> {
         parts: Parts,
         body: B,
         route: Route,
-        answer: Option<Result<String, crate::AccountError>>,
+        answer: Option<Result<String, AccountError>>,
     ) -> Result<Next<B>, RequestError> {
         let claim = parse(&parts)?.account.map(Cow::into_owned);
         let account = match answer {
@@ -197,7 +203,13 @@ impl<M: MakeHandler> Shared<M> {
                 let post = connection.open_post(now())?;
                 let settings = &self.endpoint.settings;
                 let (bytes, packets) = (settings.max_payload(), settings.max_packets());
-                Ok(Next::Post(PostBody::new(body, &parts.headers, bytes, packets, post)?))
+                Ok(Next::Post(PostBody::new(
+                    body,
+                    &parts.headers,
+                    bytes,
+                    packets,
+                    post,
+                )?))
             }
             Route::Upgrade(connection) => {
                 check_account(&connection, account.as_deref())?;
@@ -213,10 +225,18 @@ impl<M: MakeHandler> Shared<M> {
             put_packet(&mut body, &message(text));
         }
         let cookie = self.endpoint.settings.cookie().map(|cookie| {
-            format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie.name, user.sid())
+            format!(
+                "{}={}; Path=/; HttpOnly; SameSite=Lax",
+                cookie.name,
+                user.sid()
+            )
         });
         let connection = self.connect(user, parts, Transport::Polling);
-        tokio::spawn(Driver::<M, Socket>::new(connection, Arc::clone(&self.make), None));
+        tokio::spawn(Driver::<M, Socket>::new(
+            connection,
+            Arc::clone(&self.make),
+            None,
+        ));
         let mut response = respond::packets(body);
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -298,7 +318,10 @@ impl<M: MakeHandler> Shared<M> {
 
     fn prepare(&self, user: User, parts: &Parts, transport: Transport) -> Arc<Connection> {
         if self.gate.is_unverified() && self.owner.node().tell_unverified() {
-            self.endpoint.settings.notices.post(Notice::UnverifiedAccount);
+            self.endpoint
+                .settings
+                .notices
+                .post(Notice::UnverifiedAccount);
         }
         let kept = self.gate.keep(parts);
         Arc::new(Connection::new(&self.endpoint, user, kept, transport))

@@ -44,7 +44,9 @@ impl Bench {
             .service(handler);
         let handle = layer.handle();
         let app = Router::new().layer(layer);
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
+        let listener = runtime
+            .block_on(TcpListener::bind(("127.0.0.1", 0)))
+            .unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move { axum::serve(listener, app).await });
         let client = std::thread::spawn(move || connect(address));
@@ -87,7 +89,10 @@ fn connect(address: SocketAddr) -> TcpStream {
 /// An event of 64 bytes as a masked frame.
 fn frame() -> Vec<u8> {
     let envelope = r#"{"event":"echo","args":[""]}"#.len();
-    let text = format!(r#"4{{"event":"echo","args":["{}"]}}"#, "x".repeat(64 - envelope));
+    let text = format!(
+        r#"4{{"event":"echo","args":["{}"]}}"#,
+        "x".repeat(64 - envelope)
+    );
     assert_eq!(text.len(), 65);
     let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(text.as_bytes());
@@ -136,7 +141,10 @@ fn received(messages_a_write: usize, in_step: bool) -> u64 {
 fn a_received_message_costs_no_allocation() {
     for messages_a_write in [1, 16] {
         let count = received(messages_a_write, true);
-        assert!(count <= 2, "{count} for {MESSAGES} messages, {messages_a_write} a write");
+        assert!(
+            count <= 2,
+            "{count} for {MESSAGES} messages, {messages_a_write} a write"
+        );
     }
 }
 
@@ -174,7 +182,10 @@ fn an_echo_costs_one_allocation() {
         talk.join().unwrap();
     }
     println!("echo: {count} for {MESSAGES} messages");
-    assert!(count <= MESSAGES as u64 + 2, "{count} for {MESSAGES} messages");
+    assert!(
+        count <= MESSAGES as u64 + 2,
+        "{count} for {MESSAGES} messages"
+    );
 }
 
 /// Allocations while messages of so many bytes are sent in this way, so many before each write.
@@ -205,11 +216,23 @@ fn a_sent_message_up_to_a_kilobyte_costs_one_allocation() {
     for bytes in [20, 1000] {
         let text = "x".repeat(bytes);
         let count = sent(1, |_, socket| socket.try_send("e", (&*text,)).unwrap());
-        assert!(count <= MESSAGES as u64 + 2, "{count} for {MESSAGES} messages of {bytes} bytes");
+        assert!(
+            count <= MESSAGES as u64 + 2,
+            "{count} for {MESSAGES} messages of {bytes} bytes"
+        );
         let count = sent(1, |handle, socket| {
-            assert_eq!(handle.try_send(socket.user(), "e", (&*text,)).unwrap().queued, 1);
+            assert_eq!(
+                handle
+                    .try_send(socket.user(), "e", (&*text,))
+                    .unwrap()
+                    .queued,
+                1
+            );
         });
-        assert!(count <= MESSAGES as u64 + 2, "{count} for {MESSAGES} messages by the handle");
+        assert!(
+            count <= MESSAGES as u64 + 2,
+            "{count} for {MESSAGES} messages by the handle"
+        );
     }
 }
 
@@ -218,15 +241,27 @@ fn a_sent_message_up_to_a_kilobyte_costs_one_allocation() {
 fn a_burst_costs_little_more() {
     let count = sent(16, |_, socket| socket.try_send("e", ("x",)).unwrap());
 
-    assert!(count <= MESSAGES as u64 * 5 / 4, "{count} for {MESSAGES} messages");
+    assert!(
+        count <= MESSAGES as u64 * 5 / 4,
+        "{count} for {MESSAGES} messages"
+    );
 }
 
 /// The list of an account's sessions, and what makes a frame shared.
 #[test]
 fn a_message_for_an_account_costs_three_allocations_at_most() {
     let count = sent(1, |handle, _| {
-        assert_eq!(handle.try_send(To::Account("ann"), "e", ("x",)).unwrap().queued, 1);
+        assert_eq!(
+            handle
+                .try_send(To::Account("ann"), "e", ("x",))
+                .unwrap()
+                .queued,
+            1
+        );
     });
 
-    assert!(count <= 3 * MESSAGES as u64 + 2, "{count} for {MESSAGES} messages");
+    assert!(
+        count <= 3 * MESSAGES as u64 + 2,
+        "{count} for {MESSAGES} messages"
+    );
 }

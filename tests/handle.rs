@@ -57,10 +57,29 @@ async fn events_reach_a_session_an_account_or_everybody() {
 
     let session = To::session("ann", &two.session);
     assert_eq!(handle.try_send(session, "news", (1,)).unwrap().queued, 1);
-    assert_eq!(handle.send(To::Account("ann"), "news", (2,)).await.unwrap().queued, 2);
+    assert_eq!(
+        handle
+            .send(To::Account("ann"), "news", (2,))
+            .await
+            .unwrap()
+            .queued,
+        2
+    );
     assert_eq!(handle.send(To::All, "news", (3,)).await.unwrap().queued, 3);
-    assert_eq!(handle.try_send(To::Account("carl"), "news", (4,)).unwrap().queued, 0);
-    assert_eq!(handle.try_send(To::session("bob", &one.session), "news", (5,)).unwrap().queued, 0);
+    assert_eq!(
+        handle
+            .try_send(To::Account("carl"), "news", (4,))
+            .unwrap()
+            .queued,
+        0
+    );
+    assert_eq!(
+        handle
+            .try_send(To::session("bob", &one.session), "news", (5,))
+            .unwrap()
+            .queued,
+        0
+    );
 
     for n in [2, 3] {
         assert_eq!(one.message().await, news(n));
@@ -86,8 +105,11 @@ async fn counts_and_users_follow_those_who_come_and_go() {
     assert_eq!(counts, [3, 2, 1]);
     assert_eq!(handle.count(To::session("ann", &one.session)), 1);
     assert_eq!(handle.count(To::session("ann", &bob.session)), 0);
-    let mut sids: Vec<String> =
-        handle.users(To::Account("ann")).iter().map(|user| user.sid().to_owned()).collect();
+    let mut sids: Vec<String> = handle
+        .users(To::Account("ann"))
+        .iter()
+        .map(|user| user.sid().to_owned())
+        .collect();
     sids.sort();
     let mut expected = [one.sid.clone(), two.sid.clone()];
     expected.sort();
@@ -105,7 +127,9 @@ async fn counts_and_users_follow_those_who_come_and_go() {
 async fn a_socket_is_found_by_its_session_and_ends_with_it() {
     let (app, handle) = node(layer());
     let mut client = Ws::connect(&app, "ann").await;
-    let socket = handle.socket("ann", &client.session).expect("ann is connected");
+    let socket = handle
+        .socket("ann", &client.session)
+        .expect("ann is connected");
     assert!(handle.socket("bob", &client.session).is_none());
 
     socket.try_send("news", (1,)).unwrap();
@@ -118,8 +142,14 @@ async fn a_socket_is_found_by_its_session_and_ends_with_it() {
     assert!(socket.is_open());
     socket.close("enough");
     assert!(!socket.is_open());
-    assert!(matches!(socket.try_send("news", (4,)), Err(SendError::Closed)));
-    assert!(matches!(socket.send("news", (4,)).await, Err(SendError::Closed)));
+    assert!(matches!(
+        socket.try_send("news", (4,)),
+        Err(SendError::Closed)
+    ));
+    assert!(matches!(
+        socket.send("news", (4,)).await,
+        Err(SendError::Closed)
+    ));
     assert_eq!(client.until_closed().await, Some(1000));
     assert!(handle.socket("ann", &client.session).is_none());
 }
@@ -131,10 +161,14 @@ async fn the_depth_of_queues_is_visible() {
     let _other = Polling::connect(&app, "bob").await;
     assert_eq!(handle.queued_bytes(To::All), 0);
 
-    handle.try_send(To::Account("ann"), "news", ("x".repeat(1000),)).unwrap();
+    handle
+        .try_send(To::Account("ann"), "news", ("x".repeat(1000),))
+        .unwrap();
     let one = handle.queued_bytes(To::Account("ann"));
     assert!((1000..1100).contains(&one), "{one}");
-    handle.try_send(To::All, "news", ("x".repeat(1000),)).unwrap();
+    handle
+        .try_send(To::All, "news", ("x".repeat(1000),))
+        .unwrap();
     assert_eq!(handle.queued_bytes(To::Account("ann")), 2 * one);
     assert_eq!(handle.queued_bytes(To::Account("bob")), one);
     assert_eq!(handle.queued_bytes(To::All), 3 * one);
@@ -142,7 +176,11 @@ async fn the_depth_of_queues_is_visible() {
     assert_eq!(socket.queued_bytes(), 2 * one);
 
     client.message().await;
-    assert_eq!(handle.queued_bytes(To::Account("ann")), 0, "one GET takes it all");
+    assert_eq!(
+        handle.queued_bytes(To::Account("ann")),
+        0,
+        "one GET takes it all"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +196,10 @@ async fn close_tells_how_many_and_why_after_what_is_queued() {
     assert_eq!(handle.close(To::Account("ann"), "signed out"), 2);
 
     for _ in 0..2 {
-        assert_eq!(reason(&mut notices).await, CloseReason::Application("signed out".into()));
+        assert_eq!(
+            reason(&mut notices).await,
+            CloseReason::Application("signed out".into())
+        );
     }
     assert_eq!(one.message().await, news(1));
     assert_eq!(one.until_closed().await, Some(1000));
@@ -174,12 +215,22 @@ async fn send_goes_on_when_the_client_reads() {
     let mut client = Polling::connect(&app, "ann").await;
     let other = Polling::connect(&app, "bob").await;
     let large = ("x".repeat(700),);
-    assert_eq!(handle.send(To::Account("ann"), "news", large.clone()).await.unwrap().queued, 1);
+    assert_eq!(
+        handle
+            .send(To::Account("ann"), "news", large.clone())
+            .await
+            .unwrap()
+            .queued,
+        1
+    );
 
     let waiting = handle.send(To::All, "news", large);
     tokio::pin!(waiting);
     assert!(is_stuck(&mut waiting).await, "ann does not read");
-    assert!(other.poll_once().await.1.len() > 700, "nobody waits for somebody else");
+    assert!(
+        other.poll_once().await.1.len() > 700,
+        "nobody waits for somebody else"
+    );
 
     client.message().await;
     let sent = waiting.await.unwrap();
@@ -231,7 +282,10 @@ async fn a_full_queue_closes_by_default() {
     let large = || ("x".repeat(700),);
 
     socket.try_send("news", large()).unwrap();
-    assert!(matches!(socket.try_send_volatile("news", large()), Err(SendError::Full)));
+    assert!(matches!(
+        socket.try_send_volatile("news", large()),
+        Err(SendError::Full)
+    ));
     assert!(socket.is_open(), "what is volatile closes nobody");
 
     let sent = handle.try_send(To::All, "news", large()).unwrap();
@@ -241,7 +295,9 @@ async fn a_full_queue_closes_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_volatile_goes_first_and_then_the_message() {
-    let layer = layer().queue_limit(1024).queue_policy(QueuePolicy::DropVolatile);
+    let layer = layer()
+        .queue_limit(1024)
+        .queue_policy(QueuePolicy::DropVolatile);
     let (app, handle) = node(layer);
     let mut notices = handle.notices();
     let mut client = Polling::connect(&app, "ann").await;
@@ -251,14 +307,25 @@ async fn what_is_volatile_goes_first_and_then_the_message() {
     socket.try_send("news", (1, &padding)).unwrap();
     socket.try_send_volatile("news", (2, &padding)).unwrap();
     socket.try_send("news", (3, &padding)).unwrap();
-    assert!(matches!(socket.try_send("news", (4, &padding)), Err(SendError::Full)));
+    assert!(matches!(
+        socket.try_send("news", (4, &padding)),
+        Err(SendError::Full)
+    ));
     assert!(socket.is_open());
     notice(&mut notices, "limit::queue").await;
 
     assert_eq!(client.message().await["args"][0], 1);
-    assert_eq!(client.message().await["args"][0], 3, "the volatile one made room");
+    assert_eq!(
+        client.message().await["args"][0],
+        3,
+        "the volatile one made room"
+    );
     socket.try_send("news", (5, &padding)).unwrap();
-    assert_eq!(client.message().await["args"][0], 5, "and the connection lives on");
+    assert_eq!(
+        client.message().await["args"][0],
+        5,
+        "and the connection lives on"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,10 +335,22 @@ async fn a_message_larger_than_the_queue_is_refused() {
     let socket = handle.socket("ann", &client.session).unwrap();
     let large = || ("x".repeat(2000),);
 
-    assert!(matches!(socket.try_send("news", large()), Err(SendError::TooLarge)));
-    assert!(matches!(socket.send("news", large()).await, Err(SendError::TooLarge)));
-    assert_eq!(handle.try_send(To::All, "news", large()).unwrap().refused, 1);
-    assert_eq!(handle.send(To::All, "news", large()).await.unwrap().refused, 1);
+    assert!(matches!(
+        socket.try_send("news", large()),
+        Err(SendError::TooLarge)
+    ));
+    assert!(matches!(
+        socket.send("news", large()).await,
+        Err(SendError::TooLarge)
+    ));
+    assert_eq!(
+        handle.try_send(To::All, "news", large()).unwrap().refused,
+        1
+    );
+    assert_eq!(
+        handle.send(To::All, "news", large()).await.unwrap().refused,
+        1
+    );
     assert!(socket.is_open());
 }
 
@@ -286,8 +365,14 @@ async fn reserved_names_and_what_cannot_be_encoded_are_errors_even_if_nobody_is_
     let _client = Polling::connect(&app, "ann").await;
 
     assert!(reserved(handle.try_send(To::All, "error::mine", ())));
-    assert!(matches!(handle.try_send(To::All, "e", impossible()), Err(SendError::Encode(_))));
-    assert!(matches!(handle.send(To::All, "e", impossible()).await, Err(SendError::Encode(_))));
+    assert!(matches!(
+        handle.try_send(To::All, "e", impossible()),
+        Err(SendError::Encode(_))
+    ));
+    assert!(matches!(
+        handle.send(To::All, "e", impossible()).await,
+        Err(SendError::Encode(_))
+    ));
     assert_eq!(handle.queued_bytes(To::All), 0);
 }
 
@@ -304,14 +389,22 @@ async fn a_newer_connection_of_a_session_takes_the_place_of_the_older() {
     assert_eq!(older.until_closed().await, Some(1008));
     settle().await;
     assert_eq!(handle.count(To::Account("ann")), 1);
-    assert_eq!(handle.count(To::All), 2, "the same session of another account is another");
-    handle.try_send(To::session("ann", "s"), "news", (1,)).unwrap();
+    assert_eq!(
+        handle.count(To::All),
+        2,
+        "the same session of another account is another"
+    );
+    handle
+        .try_send(To::session("ann", "s"), "news", (1,))
+        .unwrap();
     assert_eq!(newer.message().await, news(1));
 
     let mut newest = Ws::connect_with(&app, "account=ann&session=s", 1024).await;
     assert_eq!(reason(&mut notices).await, CloseReason::Superseded);
     assert_eq!(newer.packet().await, "1");
-    handle.try_send(To::session("ann", "s"), "news", (2,)).unwrap();
+    handle
+        .try_send(To::session("ann", "s"), "news", (2,))
+        .unwrap();
     assert_eq!(newest.message().await, news(2));
 }
 
@@ -321,7 +414,11 @@ async fn a_session_id_that_is_none_is_refused() {
 
     for session in ["", "&session=", &format!("&session={}", "x".repeat(257))] {
         let uri = format!("/stream/?EIO=4&transport=polling&account=ann{session}");
-        assert_eq!(get(&app, &uri).await.0, StatusCode::BAD_REQUEST, "{session}");
+        assert_eq!(
+            get(&app, &uri).await.0,
+            StatusCode::BAD_REQUEST,
+            "{session}"
+        );
     }
     assert_eq!(handle.count(To::All), 0);
 }
@@ -350,14 +447,22 @@ async fn a_drain_refuses_new_clients_and_lets_go_of_all_within_its_window() {
     settle().await;
     let (status, body) = get(&app, "/stream/?EIO=4&transport=polling&account=eve").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
-    assert_eq!(get(&app, "/").await.1, "inner", "others are served all the same");
+    assert_eq!(
+        get(&app, "/").await.1,
+        "inner",
+        "others are served all the same"
+    );
 
     let mut times = Vec::new();
     for _ in 0..10 {
         assert_eq!(reason(&mut notices).await, CloseReason::Shutdown);
         times.push(start.elapsed().as_millis() / 750);
     }
-    assert_eq!(times, (0..10).collect::<Vec<_>>(), "spread over three quarters of the window");
+    assert_eq!(
+        times,
+        (0..10).collect::<Vec<_>>(),
+        "spread over three quarters of the window"
+    );
     for mut socket in sockets {
         assert_eq!(socket.until_closed().await, Some(1001));
     }
@@ -376,7 +481,9 @@ async fn a_drain_sends_what_is_queued() {
     let (app, handle) = node(layer());
     let mut client = Ws::connect_with(&app, "account=ann", 1024).await;
     for n in 0..20 {
-        handle.try_send(To::All, "news", (n, "x".repeat(1000))).unwrap();
+        handle
+            .try_send(To::All, "news", (n, "x".repeat(1000)))
+            .unwrap();
     }
 
     let drain = tokio::spawn(async move { handle.drain(10 * SECOND).await });
@@ -491,7 +598,10 @@ async fn a_websocket_that_is_through_only_after_the_node_has_ended_is_closed() {
     drop((app, handle));
 
     let mut answer = Vec::new();
-    assert!(!is_stuck(io.read_to_end(&mut answer)).await, "the server closes");
+    assert!(
+        !is_stuck(io.read_to_end(&mut answer)).await,
+        "the server closes"
+    );
     drop(io);
     settle().await;
     assert_eq!(tasks(), before);
@@ -499,7 +609,9 @@ async fn a_websocket_that_is_through_only_after_the_node_has_ended_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_layer_built_outside_of_a_runtime_works_inside() {
-    let layer = std::thread::spawn(|| layer().service(nothing())).join().unwrap();
+    let layer = std::thread::spawn(|| layer().service(nothing()))
+        .join()
+        .unwrap();
     let handle = layer.handle();
     let app = app(layer);
 
@@ -525,7 +637,9 @@ async fn a_message_for_all_is_serialized_once() {
     let _third = Polling::connect(&app, "bob").await;
     settle().await;
 
-    let sent = handle.try_send(To::All, "news", (Counted(Counter::default()),)).unwrap();
+    let sent = handle
+        .try_send(To::All, "news", (Counted(Counter::default()),))
+        .unwrap();
 
     assert_eq!(sent.queued, 3);
     assert_eq!(socket.message().await, news(1));

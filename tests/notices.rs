@@ -11,7 +11,8 @@ use std::{
 
 use http::StatusCode;
 use primacron::{
-    Args, CloseReason, Handler, Message, Notice, Notices, PrimacronLayer, Reply, To, Transport, User,
+    Args, CloseReason, Handler, Message, Notice, Notices, PrimacronLayer, Reply, To, Transport,
+    User,
 };
 use serde_json::json;
 
@@ -60,7 +61,12 @@ async fn a_callback_hears_every_notice_by_its_name_and_in_order() {
 
     let polling = Polling::connect(&app, "ann").await;
     let mut client = Ws::upgrade(&app, "ann", &polling.sid).await;
-    for message in ["not json", "[]", r#"{"event":"unknown"}"#, r#"{"event":"echo"}"#] {
+    for message in [
+        "not json",
+        "[]",
+        r#"{"event":"unknown"}"#,
+        r#"{"event":"echo"}"#,
+    ] {
         client.send(message).await;
         client.packet().await;
     }
@@ -111,17 +117,31 @@ async fn a_connect_says_who_came_and_how() {
 
     let polling = Polling::connect(&app, "ann").await;
     let told = notice(&mut notices, "connect").await;
-    let Notice::Connect { user, transport, .. } = &told else { unreachable!() };
+    let Notice::Connect {
+        user, transport, ..
+    } = &told
+    else {
+        unreachable!()
+    };
     assert_eq!((user.account(), user.session()), ("ann", &*polling.session));
-    assert_eq!((user.sid(), *transport), (&*polling.sid, Transport::Polling));
+    assert_eq!(
+        (user.sid(), *transport),
+        (&*polling.sid, Transport::Polling)
+    );
     assert_eq!(told.user(), Some(user));
     assert!(!format!("{told:?}").contains(&polling.sid), "a credential");
 
     let socket = Ws::connect(&app, "bob").await;
-    let Notice::Connect { user, transport, .. } = notice(&mut notices, "connect").await else {
+    let Notice::Connect {
+        user, transport, ..
+    } = notice(&mut notices, "connect").await
+    else {
         unreachable!()
     };
-    assert_eq!((user.sid(), transport), (&*socket.sid, Transport::WebSocket));
+    assert_eq!(
+        (user.sid(), transport),
+        (&*socket.sid, Transport::WebSocket)
+    );
 
     Ws::upgrade(&app, "ann", &polling.sid).await;
     let Notice::Upgrade { user, .. } = notice(&mut notices, "upgrade").await else {
@@ -142,14 +162,23 @@ async fn a_disconnect_says_why() {
 
     let mut client = Ws::connect(&app, "ann").await;
     client.send_packet("1").await;
-    assert_eq!(reason_of_the_end(&mut notices).await, CloseReason::TransportClose);
+    assert_eq!(
+        reason_of_the_end(&mut notices).await,
+        CloseReason::TransportClose
+    );
 
     drop(Ws::connect(&app, "ann").await);
-    assert_eq!(reason_of_the_end(&mut notices).await, CloseReason::TransportClose);
+    assert_eq!(
+        reason_of_the_end(&mut notices).await,
+        CloseReason::TransportClose
+    );
 
     let mut client = Ws::connect(&app, "ann").await;
     client.send_packet("z").await;
-    assert_eq!(reason_of_the_end(&mut notices).await.as_str(), "parse error");
+    assert_eq!(
+        reason_of_the_end(&mut notices).await.as_str(),
+        "parse error"
+    );
 
     let mut client = Ws::connect(&app, "ann").await;
     client.send(&"x".repeat(200)).await;
@@ -158,20 +187,32 @@ async fn a_disconnect_says_why() {
 
     let mut client = Ws::connect(&app, "ann").await;
     client.send_packet("2").await;
-    assert_eq!(reason_of_the_end(&mut notices).await.as_str(), "transport error");
+    assert_eq!(
+        reason_of_the_end(&mut notices).await.as_str(),
+        "transport error"
+    );
 
     let _silent = Ws::connect(&app, "ann").await;
-    assert_eq!(reason_of_the_end(&mut notices).await, CloseReason::PingTimeout);
+    assert_eq!(
+        reason_of_the_end(&mut notices).await,
+        CloseReason::PingTimeout
+    );
 
     let polling = Polling::connect(&app, "ann").await;
     assert_eq!(polling.post("1").await.0, StatusCode::OK);
-    assert_eq!(reason_of_the_end(&mut notices).await, CloseReason::TransportClose);
+    assert_eq!(
+        reason_of_the_end(&mut notices).await,
+        CloseReason::TransportClose
+    );
 
     let _client = Polling::connect(&app, "ann").await;
     handle.close(To::Account("ann"), "signed out");
     let reason = reason_of_the_end(&mut notices).await;
     assert_eq!(reason, CloseReason::Application("signed out".into()));
-    assert_eq!((&*reason.to_string(), reason.as_str()), ("signed out", "application"));
+    assert_eq!(
+        (&*reason.to_string(), reason.as_str()),
+        ("signed out", "application")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +225,13 @@ async fn a_refused_request_is_told_with_its_status() {
 
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let told = notice(&mut notices, "reject").await;
-    assert!(matches!(&told, Notice::Reject { status: StatusCode::UNAUTHORIZED, .. }));
+    assert!(matches!(
+        &told,
+        Notice::Reject {
+            status: StatusCode::UNAUTHORIZED,
+            ..
+        }
+    ));
     assert_eq!(told.user(), None);
 }
 
@@ -206,7 +253,11 @@ async fn a_slow_reader_knows_how_much_it_missed() {
     assert!(read >= 1_024, "{read} were kept");
     assert_eq!(read + slow.missed(), 2_000);
     get(&app, "/stream/?transport=none").await;
-    assert_eq!(slow.next().await.unwrap().name(), "reject", "and it goes on");
+    assert_eq!(
+        slow.next().await.unwrap().name(),
+        "reject",
+        "and it goes on"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,7 +280,14 @@ async fn a_stream_ends_with_its_node() {
     let mut notices = layer.handle().notices();
     let app = app(layer);
     let mut client = Ws::connect(&app, "ann").await;
-    assert_eq!(notice(&mut notices, "connect").await.user().unwrap().account(), "ann");
+    assert_eq!(
+        notice(&mut notices, "connect")
+            .await
+            .user()
+            .unwrap()
+            .account(),
+        "ann"
+    );
 
     drop(app);
 
@@ -252,7 +310,10 @@ async fn a_callback_that_panics_harms_nobody() {
     client.send("not json").await;
     assert!(client.packet().await.contains("error::json"));
     client.emit("echo", json!([1])).await;
-    assert_eq!(client.message().await, json!({"event": "echo", "args": [1]}));
+    assert_eq!(
+        client.message().await,
+        json!({"event": "echo", "args": [1]})
+    );
     client.send_packet("1").await;
 
     for name in ["connect", "upgrade", "error::json", "disconnect"] {
@@ -272,14 +333,21 @@ async fn that_accounts_are_claims_is_told_once() {
     }
     settle().await;
 
-    let told = heard.names().iter().filter(|name| **name == "account::unverified").count();
+    let told = heard
+        .names()
+        .iter()
+        .filter(|name| **name == "account::unverified")
+        .count();
     assert_eq!(told, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn that_accounts_are_claims_is_not_told_when_they_are_not() {
     let heard = Heard::default();
-    let layer = layer().account(|_: &_| "ann").on_notice(heard.hear()).service(echo());
+    let layer = layer()
+        .account(|_: &_| "ann")
+        .on_notice(heard.hear())
+        .service(echo());
 
     Polling::connect_with(&app(layer), "").await;
 
@@ -295,12 +363,17 @@ async fn a_full_queue_is_told() {
     let _client = Polling::connect(&app, "ann").await;
 
     for _ in 0..2 {
-        handle.try_send(To::Account("ann"), "news", ("x".repeat(700),)).unwrap();
+        handle
+            .try_send(To::Account("ann"), "news", ("x".repeat(700),))
+            .unwrap();
     }
 
     let told = notice(&mut notices, "limit::queue").await;
     assert_eq!(told.user().unwrap().account(), "ann");
-    assert_eq!(reason_of_the_end(&mut notices).await, CloseReason::QueueFull);
+    assert_eq!(
+        reason_of_the_end(&mut notices).await,
+        CloseReason::QueueFull
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,7 +131,10 @@ impl Service<Message> for Asked {
     }
 
     fn call(&mut self, message: Message) -> Self::Future {
-        assert!(std::mem::take(&mut self.is_ready), "called without being ready");
+        assert!(
+            std::mem::take(&mut self.is_ready),
+            "called without being ready"
+        );
         self.calls.raise();
         ready(Ok(Reply::args(message.args().clone())))
     }
@@ -192,7 +195,10 @@ impl Service<Message> for FailsOnce {
     }
 
     fn call(&mut self, message: Message) -> Self::Future {
-        ready(Ok(Reply::args((message.args().get::<u32>(0).unwrap(), self.me))))
+        ready(Ok(Reply::args((
+            message.args().get::<u32>(0).unwrap(),
+            self.me,
+        ))))
     }
 }
 
@@ -214,12 +220,20 @@ async fn a_service_that_fails_to_become_ready_is_replaced_by_a_fresh_one() {
         told,
         json!({"event": "error::handler", "args": ["echo", "the message could not be handled"]})
     );
-    assert_eq!(client.message().await, json!({"event": "echo", "args": [1, 2]}));
-    let Notice::Handler { event, error, user, .. } = notice(&mut notices, "error::handler").await
+    assert_eq!(
+        client.message().await,
+        json!({"event": "echo", "args": [1, 2]})
+    );
+    let Notice::Handler {
+        event, error, user, ..
+    } = notice(&mut notices, "error::handler").await
     else {
         unreachable!()
     };
-    assert_eq!((&*event, &*error.to_string(), user.account()), ("echo", "out of order", "ann"));
+    assert_eq!(
+        (&*event, &*error.to_string(), user.account()),
+        ("echo", "out of order", "ann")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +255,11 @@ async fn each_connection_has_its_own_service_and_its_own_rate_limit() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 
     ann.emit("echo", json!([])).await;
-    assert_eq!(start.elapsed().as_secs(), 10, "the POST waits for the service");
+    assert_eq!(
+        start.elapsed().as_secs(),
+        10,
+        "the POST waits for the service"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,7 +279,10 @@ async fn while_a_message_waits_nothing_more_is_read() {
     let sending = async {
         client.send_all(many).await;
     };
-    assert!(is_stuck(sending).await, "100 KB do not fit into what is read ahead");
+    assert!(
+        is_stuck(sending).await,
+        "100 KB do not fit into what is read ahead"
+    );
     assert_eq!(seen.get(), 2);
 
     gate.add_permits(1);
@@ -276,7 +297,11 @@ async fn a_slow_handler_does_not_lose_a_client_on_a_websocket() {
 
     client.send_all(echoes(2)).await;
 
-    assert_eq!(client.packet().await, "2", "pings go on while a message waits");
+    assert_eq!(
+        client.packet().await,
+        "2",
+        "pings go on while a message waits"
+    );
     client.send_packet("3").await;
     assert_eq!(client.message().await, echoed(0));
     assert_eq!(client.message().await, echoed(1));
@@ -289,7 +314,11 @@ async fn a_slow_handler_does_not_lose_a_client_on_polling() {
     let start = Instant::now();
 
     // The client cannot send a pong: its POST is not answered yet.
-    let two = format!("4{}\u{1e}4{}", event("echo", json!([0])), event("echo", json!([1])));
+    let two = format!(
+        "4{}\u{1e}4{}",
+        event("echo", json!([0])),
+        event("echo", json!([1]))
+    );
     let answer = client.post(two).await;
 
     assert_eq!(answer, (StatusCode::OK, "ok".to_owned()));
@@ -312,15 +341,26 @@ async fn after_a_hold_the_client_has_the_whole_ping_timeout_again() {
     let released = Instant::now();
     let ended = notice(&mut notices, "disconnect").await;
 
-    assert!(matches!(ended, Notice::Disconnect { reason: CloseReason::PingTimeout, .. }));
+    assert!(matches!(
+        ended,
+        Notice::Disconnect {
+            reason: CloseReason::PingTimeout,
+            ..
+        }
+    ));
     // The message that was read after the hold is a sign of life, worth one more timeout at most.
     let waited = released.elapsed();
-    assert!(waited >= SECOND && waited <= 2 * SECOND + SECOND / 10, "{waited:?}");
+    assert!(
+        waited >= SECOND && waited <= 2 * SECOND + SECOND / 10,
+        "{waited:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_held_for_too_long_is_closed_on_both_transports() {
-    let layer = layer().hold_timeout(30 * SECOND).service(slow(3600 * SECOND));
+    let layer = layer()
+        .hold_timeout(30 * SECOND)
+        .service(slow(3600 * SECOND));
     let mut notices = layer.handle().notices();
     let app = app(layer);
     let start = Instant::now();
@@ -328,16 +368,31 @@ async fn a_client_that_is_held_for_too_long_is_closed_on_both_transports() {
     let mut socket = Ws::connect(&app, "ann").await;
     socket.send_all(echoes(2)).await;
     let ended = notice(&mut notices, "disconnect").await;
-    assert!(matches!(ended, Notice::Disconnect { reason: CloseReason::HandlerTimeout, .. }));
+    assert!(matches!(
+        ended,
+        Notice::Disconnect {
+            reason: CloseReason::HandlerTimeout,
+            ..
+        }
+    ));
     assert_eq!(start.elapsed().as_secs(), 30);
     assert_eq!(socket.until_closed().await, Some(1000));
 
     let client = Polling::connect(&app, "ann").await;
     let start = Instant::now();
-    let two = format!("4{}\u{1e}4{}", event("echo", json!([0])), event("echo", json!([1])));
-    let (posted, ended) =
-        tokio::join!(client.post(two), notice(&mut notices, "disconnect"));
-    assert!(matches!(ended, Notice::Disconnect { reason: CloseReason::HandlerTimeout, .. }));
+    let two = format!(
+        "4{}\u{1e}4{}",
+        event("echo", json!([0])),
+        event("echo", json!([1]))
+    );
+    let (posted, ended) = tokio::join!(client.post(two), notice(&mut notices, "disconnect"));
+    assert!(matches!(
+        ended,
+        Notice::Disconnect {
+            reason: CloseReason::HandlerTimeout,
+            ..
+        }
+    ));
     assert_eq!(start.elapsed().as_secs(), 30);
     assert_eq!(posted.0, StatusCode::OK);
 }
@@ -351,7 +406,11 @@ async fn a_backlog_that_moves_is_no_hold() {
     client.send_all(echoes(20)).await;
 
     for n in 0..20 {
-        assert_eq!(client.message().await, echoed(n), "each message waited for a second only");
+        assert_eq!(
+            client.message().await,
+            echoed(n),
+            "each message waited for a second only"
+        );
     }
 }
 
@@ -364,7 +423,10 @@ async fn ok_is_withheld_while_a_message_of_the_post_waits() {
     client.emit("echo", json!([0])).await;
     let second = client.emit("echo", json!([1]));
     tokio::pin!(second);
-    assert!(is_stuck(&mut second).await, "the handler is busy with the first");
+    assert!(
+        is_stuck(&mut second).await,
+        "the handler is busy with the first"
+    );
 
     gate.add_permits(1);
     second.await;
@@ -466,7 +528,10 @@ async fn a_service_that_is_not_ready_is_not_asked_by_others_and_wakes_the_connec
     let app = app(layer().service_for(make));
     let mut client = Ws::connect(&app, "ann").await;
     client.emit("echo", json!([7])).await;
-    assert!(is_stuck(requests.next_request()).await, "nothing is called that is not ready");
+    assert!(
+        is_stuck(requests.next_request()).await,
+        "nothing is called that is not ready"
+    );
 
     requests.allow(1);
     let (request, respond) = requests.next_request().await.unwrap();
@@ -484,7 +549,10 @@ async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
     let mut client = Ws::connect_with(&app, "account=ann", 1024).await;
     client.send_all(echoes(10)).await;
     settle().await;
-    assert!(handle.queued_bytes(primacron::To::All) > 0, "the client does not read");
+    assert!(
+        handle.queued_bytes(primacron::To::All) > 0,
+        "the client does not read"
+    );
 
     handle.close(primacron::To::All, "enough");
     sleep(60 * SECOND).await;

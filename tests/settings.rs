@@ -43,13 +43,19 @@ async fn open_packet(layer: PrimacronLayer, uri: &str) -> Value {
 fn a_path_names_something_below_the_root() {
     for path in ["", "/", "stream", "stream/", "/a?b", "/a#b"] {
         let text = panic_of(|layer| layer.path(path));
-        assert_eq!(text, "path must begin with a slash and name something", "{path}");
+        assert_eq!(
+            text, "path must begin with a slash and name something",
+            "{path}"
+        );
     }
 }
 
 #[test]
 fn there_is_a_transport() {
-    assert_eq!(panic_of(|layer| layer.transports(&[])), "transports must not be empty");
+    assert_eq!(
+        panic_of(|layer| layer.transports(&[])),
+        "transports must not be empty"
+    );
 }
 
 #[test]
@@ -78,15 +84,33 @@ fn times_are_between_a_millisecond_and_a_year() {
 #[test]
 fn sizes_and_numbers_are_usable() {
     let texts = [
-        (panic_of(|it| it.max_payload(15)), "max_payload must be at least 16 bytes"),
-        (panic_of(|it| it.max_packets(0)), "max_packets must not be zero"),
-        (panic_of(|it| it.queue_limit(1023)), "queue_limit must be at least 1024 bytes"),
-        (panic_of(|it| it.concurrency(0)), "concurrency must not be zero"),
+        (
+            panic_of(|it| it.max_payload(15)),
+            "max_payload must be at least 16 bytes",
+        ),
+        (
+            panic_of(|it| it.max_packets(0)),
+            "max_packets must not be zero",
+        ),
+        (
+            panic_of(|it| it.queue_limit(1023)),
+            "queue_limit must be at least 1024 bytes",
+        ),
+        (
+            panic_of(|it| it.concurrency(0)),
+            "concurrency must not be zero",
+        ),
     ];
     for (text, expected) in texts {
         assert_eq!(text, expected);
     }
-    drop(layer().max_payload(16).max_packets(1).queue_limit(1024).concurrency(1));
+    drop(
+        layer()
+            .max_payload(16)
+            .max_packets(1)
+            .queue_limit(1024)
+            .concurrency(1),
+    );
 }
 
 #[test]
@@ -98,13 +122,23 @@ fn an_initial_packet_is_one_packet() {
 #[test]
 fn a_cookie_has_a_name() {
     for name in ["", "a b", "a=b", "a;b", "ü", "a\r\n"] {
-        assert_eq!(panic_of(|layer| layer.cookie(name)), "cookie must be a cookie name");
+        assert_eq!(
+            panic_of(|layer| layer.cookie(name)),
+            "cookie must be a cookie name"
+        );
     }
 }
 
 #[test]
 fn origins_are_origins() {
-    for origin in ["", "example.com", "https://", "https://a/b", "://a", "https://a b"] {
+    for origin in [
+        "",
+        "example.com",
+        "https://",
+        "https://a/b",
+        "://a",
+        "https://a b",
+    ] {
         let text = panic_of(|layer| layer.allowed_origins([origin]));
         let expected = "allowed_origins must be origins like https://example.com, or *";
         assert_eq!(text, expected, "{origin}");
@@ -123,7 +157,10 @@ fn an_event_has_one_validator() {
         twice(|layer| layer.validate_with("chat", |_: &u32, _: &User| Ok::<(), String>(()))),
         twice(|layer| layer.validate_async("chat", |_: Args, _: User| ready(true))),
     ] {
-        assert_eq!(text, r#"validate has a validator for the event "chat" already"#);
+        assert_eq!(
+            text,
+            r#"validate has a validator for the event "chat" already"#
+        );
     }
 }
 
@@ -132,10 +169,16 @@ fn a_config_error_names_its_setting() {
     for (json, setting) in [
         (r#"{"path": "stream"}"#, "path"),
         (r#"{"transports": []}"#, "transports"),
-        (r#"{"transports": ["polling", "carrier-pigeon"]}"#, "transports"),
+        (
+            r#"{"transports": ["polling", "carrier-pigeon"]}"#,
+            "transports",
+        ),
         (r#"{"ping_interval_ms": 0}"#, "ping_interval"),
         (r#"{"ping_timeout_ms": 0}"#, "ping_timeout"),
-        (r#"{"upgrade_timeout_ms": 18446744073709551615}"#, "upgrade_timeout"),
+        (
+            r#"{"upgrade_timeout_ms": 18446744073709551615}"#,
+            "upgrade_timeout",
+        ),
         (r#"{"hold_timeout_ms": 0}"#, "hold_timeout"),
         (r#"{"max_payload": 1}"#, "max_payload"),
         (r#"{"max_packets": 0}"#, "max_packets"),
@@ -179,16 +222,29 @@ async fn what_a_config_sets_is_in_force() {
 
     let open = open_packet(layer.unwrap(), "/live/?EIO=4&transport=polling&account=ann").await;
 
-    assert_eq!((&open["pingInterval"], &open["pingTimeout"]), (&1000.into(), &2000.into()));
-    assert_eq!((&open["maxPayload"], &open["upgrades"]), (&300.into(), &Value::Array(vec![])));
-    assert_eq!(open.as_object().unwrap().len(), 5, "no session and no account: {open}");
+    assert_eq!(
+        (&open["pingInterval"], &open["pingTimeout"]),
+        (&1000.into(), &2000.into())
+    );
+    assert_eq!(
+        (&open["maxPayload"], &open["upgrades"]),
+        (&300.into(), &Value::Array(vec![]))
+    );
+    assert_eq!(
+        open.as_object().unwrap().len(),
+        5,
+        "no session and no account: {open}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_defaults_are_those_of_the_docs() {
     let open = open_packet(layer(), "/stream/?EIO=4&transport=polling&account=ann").await;
 
-    assert_eq!((&open["pingInterval"], &open["pingTimeout"]), (&25_000.into(), &20_000.into()));
+    assert_eq!(
+        (&open["pingInterval"], &open["pingTimeout"]),
+        (&25_000.into(), &20_000.into())
+    );
     assert_eq!(open["maxPayload"], 1_000_000);
     assert_eq!(open["upgrades"], serde_json::json!(["websocket"]));
     assert_eq!(open["account"], "ann");
@@ -198,7 +254,13 @@ async fn the_defaults_are_those_of_the_docs() {
 #[tokio::test(start_paused = true)]
 async fn without_upgrades_or_websockets_none_is_offered() {
     let uri = "/stream/?EIO=4&transport=polling&account=ann";
-    for layer in [layer().allow_upgrades(false), layer().transports(&[Transport::Polling])] {
-        assert_eq!(open_packet(layer, uri).await["upgrades"], Value::Array(vec![]));
+    for layer in [
+        layer().allow_upgrades(false),
+        layer().transports(&[Transport::Polling]),
+    ] {
+        assert_eq!(
+            open_packet(layer, uri).await["upgrades"],
+            Value::Array(vec![])
+        );
     }
 }

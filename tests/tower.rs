@@ -14,7 +14,9 @@ use std::{
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts,
+};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
@@ -34,9 +36,7 @@ fn layer() -> PrimacronLayer {
 }
 
 fn echo() -> impl Handler + Clone + Sync {
-    service_fn(|message: Message| {
-        ready(Ok::<_, Infallible>(Reply::args(message.args().clone())))
-    })
+    service_fn(|message: Message| ready(Ok::<_, Infallible>(Reply::args(message.args().clone()))))
 }
 
 /// A client on HTTP/1.1 that says what it is told and reads one answer.
@@ -50,7 +50,8 @@ impl Http {
     /// Status line and body.
     async fn ask(&mut self, head: &str, body: &str) -> (String, String) {
         let length = body.len();
-        let request = format!("{head} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request =
+            format!("{head} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         loop {
@@ -101,7 +102,9 @@ async fn assert_it_serves(address: SocketAddr) {
 
 #[tokio::test]
 async fn it_serves_as_a_layer_of_an_axum_router() {
-    let app = Router::new().route("/", get(async || "inner")).layer(layer().service(echo()));
+    let app = Router::new()
+        .route("/", get(async || "inner"))
+        .layer(layer().service(echo()));
 
     soon(assert_it_serves(serve(&app).await)).await;
 }
@@ -123,14 +126,17 @@ async fn it_serves_in_a_bare_hyper_server() {
     let inner = service_fn(|_: Request<Incoming>| {
         ready(Ok::<_, Infallible>(Response::new("inner".to_owned())))
     });
-    let service = ServiceBuilder::new().layer(layer().service(echo())).service(inner);
+    let service = ServiceBuilder::new()
+        .layer(layer().service(echo()))
+        .service(inner);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let service = TowerToHyperService::new(service.clone());
-            let connection =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             tokio::spawn(async move { drop(connection.await) });
         }
     });
@@ -228,8 +234,16 @@ async fn what_is_not_ours_reaches_the_inner_service_as_it_came() {
 
         let (parts, body) = seen.lock().unwrap().pop().expect(uri);
         assert_eq!((parts.uri.to_string(), body), (uri.to_owned(), OwnBody(9)));
-        assert_eq!((parts.method.as_str(), parts.version), ("PURGE", Version::HTTP_2));
-        let values: Vec<_> = parts.headers.get_all("x-a").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(
+            (parts.method.as_str(), parts.version),
+            ("PURGE", Version::HTTP_2)
+        );
+        let values: Vec<_> = parts
+            .headers
+            .get_all("x-a")
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
         assert_eq!((values, parts.headers.len()), (vec![&b"1"[..], b"\xff"], 3));
         assert_eq!(parts.extensions.get(), Some(&"kept"));
     }
@@ -240,9 +254,19 @@ async fn what_is_ours_never_reaches_the_inner_service() {
     let seen = Seen::default();
     let service = layer().service(echo()).layer(recorder(&seen));
 
-    for uri in ["/stream", "/stream/", "/stream?a", "/stream/?EIO=4", "http://host/stream/"] {
+    for uri in [
+        "/stream",
+        "/stream/",
+        "/stream?a",
+        "/stream/?EIO=4",
+        "http://host/stream/",
+    ] {
         for method in [Method::GET, Method::POST, Method::OPTIONS, Method::DELETE] {
-            let request = Request::builder().method(&method).uri(uri).body(OwnBody(9)).unwrap();
+            let request = Request::builder()
+                .method(&method)
+                .uri(uri)
+                .body(OwnBody(9))
+                .unwrap();
             let response = service.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{method} {uri}");
         }
@@ -253,7 +277,10 @@ async fn what_is_ours_never_reaches_the_inner_service() {
 #[tokio::test]
 async fn another_path_is_taken_in_place_of_ours() {
     let seen = Seen::default();
-    let service = layer().path("/live/events/").service(echo()).layer(recorder(&seen));
+    let service = layer()
+        .path("/live/events/")
+        .service(echo())
+        .layer(recorder(&seen));
     let ask = async |uri: &str| {
         let request = Request::get(uri).body(OwnBody(9)).unwrap();
         service.clone().oneshot(request).await.unwrap().status()
@@ -281,18 +308,28 @@ async fn frames<B: Body<Data = Bytes>>(body: B) -> (Vec<Frame<Bytes>>, Option<B:
 #[tokio::test]
 async fn the_inner_response_keeps_its_head_and_its_body() {
     let inner = service_fn(|request: Request<OwnBody>| {
-        let response = Response::builder().status(207).header("x-b", "2").extension(7_u8);
+        let response = Response::builder()
+            .status(207)
+            .header("x-b", "2")
+            .extension(7_u8);
         ready(response.body(request.into_body()))
     });
     let service = layer().service(echo()).layer(inner);
     let answer = async |body: u64| -> Response<ResponseBody<OwnBody>> {
-        service.clone().oneshot(Request::get("/").body(OwnBody(body)).unwrap()).await.unwrap()
+        service
+            .clone()
+            .oneshot(Request::get("/").body(OwnBody(body)).unwrap())
+            .await
+            .unwrap()
     };
 
     let response = answer(9).await;
     assert_eq!(response.status(), StatusCode::MULTI_STATUS);
     assert_eq!(response.headers()["x-b"], "2");
-    assert_eq!((response.headers().len(), response.extensions().get()), (1, Some(&7_u8)));
+    assert_eq!(
+        (response.headers().len(), response.extensions().get()),
+        (1, Some(&7_u8))
+    );
     assert_eq!(response.body().size_hint().exact(), Some(9));
     assert!(!response.body().is_end_stream());
     let (all, error) = frames(response.into_body()).await;
@@ -312,7 +349,9 @@ async fn errors_of_the_inner_service_pass() {
     });
     let service = layer().service(echo()).layer(inner);
 
-    let failed = service.oneshot(Request::get("/").body(OwnBody(9)).unwrap()).await;
+    let failed = service
+        .oneshot(Request::get("/").body(OwnBody(9)).unwrap())
+        .await;
 
     assert_eq!(failed.err().unwrap().to_string(), "out of order");
 }
@@ -333,7 +372,9 @@ async fn readiness_is_that_of_the_inner_service() {
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
 
     requests.send_error("gone");
-    let Poll::Ready(Err(error)) = service.poll_ready() else { panic!("an error is ready") };
+    let Poll::Ready(Err(error)) = service.poll_ready() else {
+        panic!("an error is ready")
+    };
     assert_eq!(error.to_string(), "gone");
 }
 
@@ -342,7 +383,10 @@ async fn a_service_gives_away_its_handle_and_what_it_wraps() {
     let service = layer().service(echo()).layer(7_u8);
 
     assert_eq!(*service.inner(), 7);
-    assert_eq!(service.handle().node_id(), service.clone().handle().node_id());
+    assert_eq!(
+        service.handle().node_id(),
+        service.clone().handle().node_id()
+    );
 }
 
 #[tokio::test]

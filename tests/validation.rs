@@ -11,8 +11,8 @@ use std::{
 };
 
 use primacron::{
-    Args, Handler, Message, Notice, Notices, PrimacronLayer, PublicError, Refusal, Reply, SendError,
-    User, Verdict,
+    Args, Handler, Message, Notice, Notices, PrimacronLayer, PublicError, Refusal, Reply,
+    SendError, User, Verdict,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -93,13 +93,28 @@ async fn an_event_without_a_validator_is_refused() {
 
     let heard = talk.say(&event("chat", json!(["hi"]))).await;
 
-    assert_eq!(heard, report("error::validation", json!(["chat", "no validator for this event"])));
+    assert_eq!(
+        heard,
+        report(
+            "error::validation",
+            json!(["chat", "no validator for this event"])
+        )
+    );
     assert_eq!(calls.get(), 0);
-    let Notice::Validation { event, error, raw, user, .. } = talk.notice("error::validation").await
+    let Notice::Validation {
+        event,
+        error,
+        raw,
+        user,
+        ..
+    } = talk.notice("error::validation").await
     else {
         unreachable!()
     };
-    assert_eq!((&*event, error.text()), ("chat", "no validator for this event"));
+    assert_eq!(
+        (&*event, error.text()),
+        ("chat", "no validator for this event")
+    );
     assert_eq!(raw.as_str(), Some(r#"{"args":["hi"],"event":"chat"}"#));
     assert_eq!(user.account(), "ann");
 }
@@ -150,14 +165,20 @@ async fn what_is_no_message_never_reaches_anybody() {
 async fn a_validator_decides_by_arguments_and_user() {
     let calls = Counter::default();
     let rules = layer()
-        .validate("text", |args: &Args, user: &User| match args.get::<&str>(0) {
-            Ok(_) if user.account() != "ann" => Err("not you".to_owned()),
-            Ok(text) if text.len() > 5 => Err(format!("{} bytes are too many", text.len())),
-            Ok(_) => Ok(()),
-            Err(_) => Err("no text".to_owned()),
+        .validate("text", |args: &Args, user: &User| {
+            match args.get::<&str>(0) {
+                Ok(_) if user.account() != "ann" => Err("not you".to_owned()),
+                Ok(text) if text.len() > 5 => Err(format!("{} bytes are too many", text.len())),
+                Ok(_) => Ok(()),
+                Err(_) => Err("no text".to_owned()),
+            }
         })
-        .validate("flag", |args: &Args, _: &User| args.get::<bool>(0).unwrap_or(false))
-        .validate("verdict", |_: &Args, _: &User| Verdict::refuse(Refusal::new("as it is")));
+        .validate("flag", |args: &Args, _: &User| {
+            args.get::<bool>(0).unwrap_or(false)
+        })
+        .validate("verdict", |_: &Args, _: &User| {
+            Verdict::refuse(Refusal::new("as it is"))
+        });
     let mut talk = Talk::with(rules, counting(&calls)).await;
 
     for (name, args, text) in [
@@ -170,8 +191,14 @@ async fn a_validator_decides_by_arguments_and_user() {
         assert_eq!(heard, report("error::validation", json!([name, text])));
     }
     assert_eq!(calls.get(), 0);
-    assert_eq!(talk.say(&event("text", json!(["short"]))).await, report("text", json!(["short"])));
-    assert_eq!(talk.say(&event("flag", json!([true]))).await, report("flag", json!([true])));
+    assert_eq!(
+        talk.say(&event("text", json!(["short"]))).await,
+        report("text", json!(["short"]))
+    );
+    assert_eq!(
+        talk.say(&event("flag", json!([true]))).await,
+        report("flag", json!([true]))
+    );
     assert_eq!(calls.get(), 2);
 }
 
@@ -208,10 +235,13 @@ impl Found {
 #[tokio::test(start_paused = true)]
 async fn the_parsed_value_reaches_the_handler() {
     let found = Found::default();
-    let shapes = layer().validate_as::<Move>("move").validate_as::<(String, u32)>("pair");
+    let shapes = layer()
+        .validate_as::<Move>("move")
+        .validate_as::<(String, u32)>("pair");
     let mut talk = Talk::with(shapes, found.handler()).await;
 
-    talk.say(&event("move", json!([{"from": "e2", "to": "e4"}]))).await;
+    talk.say(&event("move", json!([{"from": "e2", "to": "e4"}])))
+        .await;
     assert_eq!(found.last(), r#"Some("e2") None None Some("e4") true"#);
 
     talk.say(&event("pair", json!(["a", 7]))).await;
@@ -221,7 +251,9 @@ async fn the_parsed_value_reaches_the_handler() {
 #[tokio::test(start_paused = true)]
 async fn a_shape_that_does_not_fit_is_refused() {
     let calls = Counter::default();
-    let shapes = layer().validate_as::<Move>("move").validate_as::<(String, u32)>("pair");
+    let shapes = layer()
+        .validate_as::<Move>("move")
+        .validate_as::<(String, u32)>("pair");
     let mut talk = Talk::with(shapes, counting(&calls)).await;
 
     for (name, args) in [
@@ -241,7 +273,9 @@ async fn a_shape_that_does_not_fit_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_reads_neither_its_message_nor_our_types_in_a_refusal() {
-    let shapes = layer().validate_as::<Move>("move").validate_as::<(String, u32)>("pair");
+    let shapes = layer()
+        .validate_as::<Move>("move")
+        .validate_as::<(String, u32)>("pair");
     let mut talk = Talk::with(shapes, service_fn(echo)).await;
 
     let shape = talk.say(&event("move", json!(["a-secret"]))).await;
@@ -250,13 +284,22 @@ async fn a_client_reads_neither_its_message_nor_our_types_in_a_refusal() {
     for heard in [shape, pair] {
         let text = heard["args"][1].as_str().unwrap();
         assert!(!text.contains("secret"), "the message in {text}");
-        assert!(!text.contains("Move") && !text.contains("String"), "a type in {text}");
+        assert!(
+            !text.contains("Move") && !text.contains("String"),
+            "a type in {text}"
+        );
     }
     let Notice::Validation { error, .. } = talk.notice("error::validation").await else {
         unreachable!()
     };
-    let cause = error.source().expect("the application may know").to_string();
-    assert!(cause.contains("Move") && cause.contains("a-secret"), "{cause}");
+    let cause = error
+        .source()
+        .expect("the application may know")
+        .to_string();
+    assert!(
+        cause.contains("Move") && cause.contains("a-secret"),
+        "{cause}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,12 +314,18 @@ async fn rules_come_after_the_shape() {
     });
     let mut talk = Talk::with(rules, counting(&calls)).await;
 
-    let still = talk.say(&event("move", json!([{"from": "e2", "to": "e2"}]))).await;
-    assert_eq!(still, report("error::validation", json!(["move", "ann stands still"])));
+    let still = talk
+        .say(&event("move", json!([{"from": "e2", "to": "e2"}])))
+        .await;
+    assert_eq!(
+        still,
+        report("error::validation", json!(["move", "ann stands still"]))
+    );
     talk.say(&event("move", json!([1]))).await;
     assert_eq!(calls.get(), 0);
 
-    talk.say(&event("move", json!([{"from": "e2", "to": "e4"}]))).await;
+    talk.say(&event("move", json!([{"from": "e2", "to": "e4"}])))
+        .await;
     assert_eq!(calls.get(), 1);
 }
 
@@ -307,7 +356,11 @@ async fn a_validator_may_ask_somebody() {
     assert_eq!(talk.client.message().await, refused);
     let panicked = report("error::validation", json!(["slow", "validator failed"]));
     assert_eq!(talk.client.message().await, panicked);
-    assert_eq!(talk.client.message().await, report("open", json!([])), "and it comes last");
+    assert_eq!(
+        talk.client.message().await,
+        report("open", json!([])),
+        "and it comes last"
+    );
     assert_eq!(calls.get(), 2);
 }
 
@@ -335,7 +388,10 @@ async fn what_a_validator_returns_is_what_the_handler_sees() {
         let sent = event(name, json!(["abc"]));
         assert_eq!(talk.say(&sent).await, report(name, json!(["ABC", sent])));
         let refused = talk.say(&event(name, json!([]))).await;
-        assert_eq!(refused, report("error::validation", json!([name, "no text"])));
+        assert_eq!(
+            refused,
+            report("error::validation", json!([name, "no text"]))
+        );
     }
 }
 
@@ -343,16 +399,26 @@ async fn what_a_validator_returns_is_what_the_handler_sees() {
 async fn a_validator_that_panics_refuses() {
     let calls = Counter::default();
     let panics = layer()
-        .validate("panic", |_: &Args, _: &User| -> bool { panic!("on purpose") })
-        .validate_async("panic-later", |_: Args, _: User| async { panic!("on purpose") as bool });
+        .validate("panic", |_: &Args, _: &User| -> bool {
+            panic!("on purpose")
+        })
+        .validate_async("panic-later", |_: Args, _: User| async {
+            panic!("on purpose") as bool
+        });
     let mut talk = Talk::with(panics, counting(&calls)).await;
 
     for name in ["panic", "panic-later"] {
         let heard = talk.say(&event(name, json!([]))).await;
-        assert_eq!(heard, report("error::validation", json!([name, "validator failed"])));
+        assert_eq!(
+            heard,
+            report("error::validation", json!([name, "validator failed"]))
+        );
     }
     assert_eq!(calls.get(), 0);
-    assert_eq!(talk.say(&event("open", json!([]))).await, report("open", json!([])));
+    assert_eq!(
+        talk.say(&event("open", json!([]))).await,
+        report("open", json!([]))
+    );
 }
 
 /// Answers by the name of the event.
@@ -378,11 +444,22 @@ async fn answers(message: Message) -> Result<Reply, BoxError> {
 
 fn all() -> PrimacronLayer {
     [
-        "nothing", "args", "event", "option", "public", "secret", "panic", "reserved",
-        "unprintable", "long", "slow",
+        "nothing",
+        "args",
+        "event",
+        "option",
+        "public",
+        "secret",
+        "panic",
+        "reserved",
+        "unprintable",
+        "long",
+        "slow",
     ]
     .into_iter()
-    .fold(layer(), |layer, name| layer.validate(name, |_: &Args, _: &User| true))
+    .fold(layer(), |layer, name| {
+        layer.validate(name, |_: &Args, _: &User| true)
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,8 +483,14 @@ async fn a_message_without_an_id_gets_events() {
 
     talk.hears_nothing(&event("nothing", json!([]))).await;
     talk.hears_nothing(&event("option", json!([]))).await;
-    assert_eq!(talk.say(&event("args", json!([]))).await, report("args", json!(["a", 1])));
-    assert_eq!(talk.say(&event("event", json!([]))).await, report("other", json!(["b"])));
+    assert_eq!(
+        talk.say(&event("args", json!([]))).await,
+        report("args", json!(["a", 1]))
+    );
+    assert_eq!(
+        talk.say(&event("event", json!([]))).await,
+        report("other", json!(["b"]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,8 +524,13 @@ async fn a_handler_that_panics_handles_the_next_message() {
     let heard = talk.say(&event("panic", json!([]))).await;
 
     assert_eq!(heard, report("error::handler", json!(["panic", FAILED])));
-    assert_eq!(talk.say(&event("open", json!([1]))).await, report("open", json!([1])));
-    let Notice::Handler { error, .. } = talk.notice("error::handler").await else { unreachable!() };
+    assert_eq!(
+        talk.say(&event("open", json!([1]))).await,
+        report("open", json!([1]))
+    );
+    let Notice::Handler { error, .. } = talk.notice("error::handler").await else {
+        unreachable!()
+    };
     assert_eq!(error.to_string(), "handler panicked");
 }
 
@@ -457,7 +545,10 @@ async fn a_handler_that_panics_when_called_handles_the_next_message() {
     let heard = talk.say(&event("panic", json!([]))).await;
 
     assert_eq!(heard, report("error::handler", json!(["panic", FAILED])));
-    assert_eq!(talk.say(&event("open", json!([]))).await, report("open", json!(["fine"])));
+    assert_eq!(
+        talk.say(&event("open", json!([]))).await,
+        report("open", json!(["fine"]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -483,7 +574,14 @@ async fn a_public_text_comes_through_layers_and_others_stay_private() {
         };
         told.push(error.to_string());
     }
-    assert_eq!(told, ["the game is over", "SELECT password FROM users", "request timed out"]);
+    assert_eq!(
+        told,
+        [
+            "the game is over",
+            "SELECT password FROM users",
+            "request timed out"
+        ]
+    );
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -524,14 +622,28 @@ async fn a_client_hears_256_bytes_at_most() {
 async fn nothing_is_reported_to_a_client_that_is_not_to_hear_it() {
     let mut talk = Talk::with(all().report_to_client(false), service_fn(answers)).await;
 
-    for message in ["not json", "[]", r#"{"event":"unknown"}"#, r#"{"event":"panic"}"#] {
+    for message in [
+        "not json",
+        "[]",
+        r#"{"event":"unknown"}"#,
+        r#"{"event":"panic"}"#,
+    ] {
         talk.hears_nothing(message).await;
     }
-    for name in ["error::json", "error::invalid", "error::validation", "error::handler"] {
+    for name in [
+        "error::json",
+        "error::invalid",
+        "error::validation",
+        "error::handler",
+    ] {
         talk.notice(name).await;
     }
     let answer = talk.say(&asking(3, "secret", json!([]))).await;
-    assert_eq!(answer, json!({"id": 3, "error": FAILED}), "an answer that was asked for");
+    assert_eq!(
+        answer,
+        json!({"id": 3, "error": FAILED}),
+        "an answer that was asked for"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -543,12 +655,17 @@ async fn names_of_errors_are_reserved_on_the_way_out() {
             socket.try_send_volatile("error::", ()),
             socket.send("error::mine", ()).await,
         ];
-        let all = refusals.iter().all(|it| matches!(it, Err(SendError::ReservedEvent)));
+        let all = refusals
+            .iter()
+            .all(|it| matches!(it, Err(SendError::ReservedEvent)));
         Ok::<_, Infallible>(Reply::args((all,)))
     });
     let mut talk = Talk::with(layer(), sends).await;
 
-    assert_eq!(talk.say(&event("open", json!([]))).await, report("open", json!([true])));
+    assert_eq!(
+        talk.say(&event("open", json!([]))).await,
+        report("open", json!([true]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -577,11 +694,19 @@ async fn a_message_knows_its_user_and_what_was_kept_of_the_handshake() {
         let user = message.user();
         let login = message.extensions().get::<Login>().map(|login| login.0);
         let other = message.socket().extensions().get::<u8>().is_some();
-        let all = json!([message.event(), user.account(), user.session(), login, other]);
+        let all = json!([
+            message.event(),
+            user.account(),
+            user.session(),
+            login,
+            other
+        ]);
         ready(Ok::<_, Infallible>(all))
     });
     let layer = layer().keep::<Login>().service(handler);
-    let app = app(layer).layer(axum::Extension(Login("by cookie"))).layer(axum::Extension(7_u8));
+    let app = app(layer)
+        .layer(axum::Extension(Login("by cookie")))
+        .layer(axum::Extension(7_u8));
     let mut client = Ws::connect(&app, "ann").await;
 
     client.emit("open", json!([])).await;

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, task::Waker};
+use std::{fmt, sync::Arc, task::Waker, time::Instant};
 
 use http::Extensions;
 use hyper::upgrade::Upgraded;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::QueuePolicy,
-    engine::{CloseReason, Machine, Payload, Transport},
+    engine::{CloseReason, Payload, Transport},
     message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
     notice::Notice,
 };
@@ -34,6 +34,12 @@ pub(super) struct Errands {
     pub(super) close: Option<CloseReason>,
     pub(super) candidate: Option<Upgraded>,
     pub(super) post: Option<Payload>,
+}
+
+impl Errands {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.close.is_none() && self.candidate.is_none() && self.post.is_none()
+    }
 }
 
 impl Connection {
@@ -148,9 +154,9 @@ impl Connection {
     }
 
     /// Lets requests compare clocks with the deadline of the heartbeat.
-    pub(super) fn set_expiry(&self, machine: &Machine) {
+    pub(super) fn set_expiry(&self, expires_at: Option<Instant>) {
         if let Some(polling) = &mut self.exchange.lock().polling {
-            polling.expires_at = machine.expires_at();
+            polling.expires_at = expires_at;
         }
     }
 
@@ -163,7 +169,7 @@ impl Connection {
         }
         if let Some(polling) = &mut exchange.polling {
             let held = matches!(polling.get, Get::Held(_));
-            polling.last_word = last_word.or(held.then_some(LastWord::Close));
+            polling.last_word = last_word.or_else(|| held.then_some(LastWord::Close));
         }
         exchange.wake_get();
         exchange.wake_senders();

@@ -165,7 +165,9 @@ impl Registry {
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         let shards = self.by_account.iter();
-        shards.map(|shard| shard.read().iter().map(Sessions::len).sum::<usize>()).sum()
+        shards
+            .map(|shard| shard.read().iter().map(Sessions::len).sum::<usize>())
+            .sum()
     }
 
     fn hash(&self, key: &str) -> u64 {
@@ -179,7 +181,9 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("len", &self.len()).finish()
+        f.debug_struct("Registry")
+            .field("len", &self.len())
+            .finish()
     }
 }
 
@@ -242,7 +246,9 @@ impl Sessions {
             many.insert_unique(hash, Arc::clone(one), |entry| session_hash(entry, hasher));
             self.open = Open::Many(many);
         }
-        let Open::Many(many) = &mut self.open else { return None };
+        let Open::Many(many) = &mut self.open else {
+            return None;
+        };
         let entry = many.entry(
             session_hash(connection, hasher),
             |entry| entry.user().session() == connection.user().session(),

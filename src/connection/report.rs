@@ -48,15 +48,29 @@ pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
 }
 
 /// The handler failed.
-pub(super) fn failed(connection: &Connection, called: &Called, error: Box<dyn Error + Send + Sync>) {
+pub(super) fn failed(
+    connection: &Connection,
+    called: &Called,
+    error: Box<dyn Error + Send + Sync>,
+) {
     let error: Arc<dyn Error + Send + Sync> = error.into();
     let text = PublicError::text_in(&*error).unwrap_or(FAILED);
-    tell(connection, called.id, "error::handler", Some(&called.event), text);
-    connection.endpoint().settings.notices.post(Notice::Handler {
-        event: called.event.to_string(),
-        error,
-        user: connection.user().clone(),
-    });
+    tell(
+        connection,
+        called.id,
+        "error::handler",
+        Some(&called.event),
+        text,
+    );
+    connection
+        .endpoint()
+        .settings
+        .notices
+        .post(Notice::Handler {
+            event: called.event.to_string(),
+            error,
+            user: connection.user().clone(),
+        });
 }
 
 /// Codec or validator refused.
@@ -88,7 +102,9 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
     if connection.endpoint().settings.report_to_client {
         let event = event.map(|event| cut(event, TEXT));
         let args = event.map(|event| (event, text));
-        let args = args.as_ref().map_or_else(|| ().as_args(), IntoArgs::as_args);
+        let args = args
+            .as_ref()
+            .map_or_else(|| ().as_args(), IntoArgs::as_args);
         // A codec that has no events cannot say it, and a full queue drops it: so be it.
         if let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::new(name, args)) {
             drop(connection.try_push(frame.volatile()));
@@ -103,5 +119,9 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
 
 /// The beginning of a text, at most so many bytes of it.
 fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    let boundaries = (0..=bytes.min(text.len())).rev();
+    let end = boundaries
+        .into_iter()
+        .find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }

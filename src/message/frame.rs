@@ -161,7 +161,10 @@ mod tests {
         let args = Args::text("x".repeat(70_000));
         let frame = Frame::encode(&Raw, &Outgoing::new("message", args.as_args())).unwrap();
         assert_eq!(frame.payload().len(), 70_001);
-        assert_eq!(frame.bytes()[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]);
+        assert_eq!(
+            frame.bytes()[..10],
+            [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]
+        );
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //!
 //! Everything runs in one process over memory, so that time can be paused.
 
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses a part of this"
+)]
 
 mod polling;
 mod websocket;
@@ -40,7 +44,9 @@ pub fn app<M: MakeHandler>(layer: PrimacronLayer<M>) -> App {
 pub async fn ask(app: &App, request: Request<Body>) -> (StatusCode, String) {
     let response = app.clone().oneshot(request).await.unwrap();
     let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .unwrap();
     (status, String::from_utf8(body.into()).unwrap())
 }
 

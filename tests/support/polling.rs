@@ -40,7 +40,13 @@ impl Polling {
 
     /// Posts packets as they stand.
     pub async fn post(&self, payload: impl Into<String>) -> (StatusCode, String) {
-        ask(&self.app, Request::post(&self.uri).body(Body::from(payload.into())).unwrap()).await
+        ask(
+            &self.app,
+            Request::post(&self.uri)
+                .body(Body::from(payload.into()))
+                .unwrap(),
+        )
+        .await
     }
 
     /// Posts one message, which must be taken.

@@ -48,7 +48,9 @@ impl Ws {
     /// A connection to the app that has not said anything.
     pub fn dial(app: &App, capacity: usize) -> DuplexStream {
         let (ours, theirs) = duplex(capacity);
-        let app = app.clone().map_request(|request: Request<HyperBody>| request.map(Body::new));
+        let app = app
+            .clone()
+            .map_request(|request: Request<HyperBody>| request.map(Body::new));
         let server = http1::Builder::new()
             .serve_connection(TokioIo::new(theirs), TowerToHyperService::new(app))
             .with_upgrades();
@@ -117,8 +119,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
 
     /// Sends several messages by one write.
     pub async fn send_all(&mut self, messages: impl IntoIterator<Item = String>) {
-        let bytes: Vec<u8> =
-            messages.into_iter().flat_map(|message| masked(&format!("4{message}"))).collect();
+        let bytes: Vec<u8> = messages
+            .into_iter()
+            .flat_map(|message| masked(&format!("4{message}")))
+            .collect();
         self.write(&bytes).await;
     }
 
@@ -200,8 +204,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
             127 => 8,
             _ => 0,
         };
-        let long = rest.get(..extended)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        let length = if extended == 0 { usize::from(second) } else { long };
+        let long = rest
+            .get(..extended)?
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let length = if extended == 0 {
+            usize::from(second)
+        } else {
+            long
+        };
         let start = 2 + extended;
         self.read.get(..start + length)?;
         let payload = self.read.drain(..start + length).skip(start).collect();
