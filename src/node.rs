@@ -36,7 +36,6 @@ pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     notices: Noticeboard,
-    draining: AtomicBool,
     told_unverified: AtomicBool,
 }
 
@@ -46,14 +45,13 @@ impl Node {
             id: crate::ids::random_id().into(),
             registry: Arc::new(Registry::new()),
             notices,
-            draining: AtomicBool::new(false),
             told_unverified: AtomicBool::new(false),
         }
     }
 
     /// Whether new connections are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.registry.is_closing()
     }
 
     /// Whether this is the first time that somebody asks.
@@ -85,6 +83,7 @@ impl Owner {
 impl Drop for Owned {
     fn drop(&mut self) {
         let close = |connection: &Arc<Connection>| connection.close(CloseReason::Shutdown);
+        self.0.registry.begin_close();
         self.0.registry.for_each(close);
     }
 }
@@ -165,9 +164,15 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            drop(args);
+            return Ok(Sent::one(push(&*connection, frame).await.is_ok()));
+        }
         let mut waiting = FuturesUnordered::new();
         let mut fan = Fan::new(event, &args);
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 let connection = Arc::clone(connection);
                 waiting.push(async move { push(&*connection, frame).await });
@@ -193,9 +198,14 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            return Ok(Sent::one(connection.try_push(frame).is_ok()));
+        }
         let mut fan = Fan::new(event, &args);
         let mut sent = Sent::default();
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 sent.count(connection.try_push(frame).is_ok());
             }
@@ -270,7 +280,7 @@ impl Handle {
     /// that. A node that was drained stays so.
     pub async fn drain(&self, window: Duration) {
         let node = self.owner.node();
-        node.draining.store(true, Ordering::Release);
+        node.registry.begin_close();
         let start = Instant::now();
         let mut connections = Vec::new();
         node.registry
@@ -280,10 +290,17 @@ impl Handle {
             sleep_until(start + step * index).await;
             connection.close(CloseReason::Shutdown);
         }
-        // Those that connected while the flag was being raised.
-        node.registry
-            .for_each(|connection| connection.close(CloseReason::Shutdown));
         drop(timeout_at(start + window, node.registry.emptied()).await);
+    }
+
+    /// The connection of one session: a frame for it alone is not shared.
+    fn only(&self, to: To<'_>) -> Option<Arc<Connection>> {
+        match to {
+            To::Session { account, session } => {
+                self.owner.node().registry.session(account, session)
+            }
+            To::Account(_) | To::All => None,
+        }
     }
 
     fn for_each(&self, to: To<'_>, mut visit: impl FnMut(&Arc<Connection>)) {
@@ -307,6 +324,12 @@ impl fmt::Debug for Handle {
 }
 
 impl Sent {
+    fn one(queued: bool) -> Self {
+        let mut sent = Self::default();
+        sent.count(queued);
+        sent
+    }
+
     fn count(&mut self, queued: bool) {
         if queued {
             self.queued += 1;

@@ -160,10 +160,15 @@ impl<M: MakeHandler> Shared<M> {
         if query.eio.as_deref() != Some(VERSION) {
             return Err(Rejection::UnsupportedProtocol.into());
         }
+        self.check_open()?;
+        Ok(Route::Handshake(transport))
+    }
+
+    fn check_open(&self) -> Result<(), RequestError> {
         if self.owner.node().is_draining() {
             return Err(RequestError::Draining);
         }
-        Ok(Route::Handshake(transport))
+        Ok(())
     }
 
     fn serve<B: Body>(
@@ -180,6 +185,8 @@ impl<M: MakeHandler> Shared<M> {
         };
         match route {
             Route::Handshake(transport) => {
+                // It may have taken a while to learn whose it is.
+                self.check_open()?;
                 let account = gate::usable(account.as_deref())?;
                 let user = self.gate.user(account, &parts)?;
                 match transport {
@@ -330,8 +337,13 @@ impl<M> std::fmt::Debug for Shared<M> {
 
 /// From now on everybody finds the connection; an older one of the same session makes way.
 fn register(connection: &Arc<Connection>) {
-    if let Some(older) = connection.endpoint().registry.insert(connection) {
+    let registry = &connection.endpoint().registry;
+    if let Some(older) = registry.insert(connection) {
         older.close(CloseReason::Superseded);
+    }
+    if registry.is_closing() {
+        // The node went away while the websocket was on its way.
+        connection.close(CloseReason::Shutdown);
     }
 }
 

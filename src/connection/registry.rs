@@ -2,7 +2,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Registry {
     /// Connections whose socket id is known, those that are saying goodbye included.
     known: AtomicUsize,
     empty: Notify,
+    /// Nobody new is wanted.
+    closing: AtomicBool,
 }
 
 /// The sessions of one account; never empty while in the index.
@@ -50,6 +52,7 @@ impl Registry {
             by_account: std::array::from_fn(|_| RwLock::default()),
             known: AtomicUsize::new(0),
             empty: Notify::new(),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -100,6 +103,17 @@ impl Registry {
                 self.empty.notify_waiters();
             }
         }
+    }
+
+    /// From now on nobody new is wanted. Who is added all the same, because it was on its way,
+    /// either is visited by a later [`for_each`](Self::for_each) or finds this out.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody new is wanted.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Ready when the last connection has said goodbye.
