@@ -77,6 +77,8 @@ pub struct Config {
     pub report_to_client: Option<bool>,
     /// See [`PrimacronLayer::handshake_data`](crate::PrimacronLayer::handshake_data).
     pub handshake_data: Option<bool>,
+    /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
+    pub serve_client: Option<bool>,
 }
 
 /// A setting that makes no sense.
@@ -118,6 +120,7 @@ pub(crate) struct Settings {
     concurrency: usize,
     pub(crate) report_to_client: bool,
     pub(crate) handshake_data: bool,
+    pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
 }
@@ -163,6 +166,7 @@ impl Settings {
             concurrency: 1,
             report_to_client: true,
             handshake_data: true,
+            serve_client: false,
             codec: Arc::new(Json),
             notices,
         }
@@ -186,6 +190,7 @@ impl Settings {
             concurrency,
             report_to_client,
             handshake_data,
+            serve_client,
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
         each(path.as_deref(), |path| self.set_path(path))?;
@@ -203,6 +208,7 @@ impl Settings {
         self.queue_policy = queue_policy.unwrap_or(self.queue_policy);
         self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
         self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
+        self.serve_client = serve_client.unwrap_or(self.serve_client);
         Ok(())
     }
 
@@ -323,6 +329,11 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// Where the endpoint is, without the slash at its end.
+    pub(crate) const fn path(&self) -> &str {
+        &self.path
     }
 
     pub(crate) const fn offers(&self, transport: Transport) -> bool {

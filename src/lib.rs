@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod client;
 mod config;
 mod connection;
 mod engine;
@@ -14,6 +15,7 @@ mod message;
 mod node;
 mod notice;
 mod respond;
+mod serve;
 mod service;
 mod shared;
 mod transport;
@@ -35,5 +37,6 @@ pub use crate::{
     },
     node::{Handle, Sent, To},
     notice::{Notice, Notices},
+    serve::{Serve, serve},
     service::Primacron,
 };
