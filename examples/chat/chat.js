@@ -3,7 +3,10 @@ import { connect } from "/stream/primacron.js";
 
 const LONGEST_TEXT = 2000;
 const SHOWN = 300;
+
+/** Milliseconds in which texts of one person stand together, and repeated refusals are one. */
 const TOGETHER = 5 * 60 * 1000;
+const REPEATED = 60 * 1000;
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((one) => [one.id, one]));
 
@@ -154,7 +157,9 @@ async function send(item) {
       forget();
       say(item.text);
     };
-    item.element.querySelector(".fate").append(button("Edit", edit), button("Try again", again));
+    const choices = element("span", "choices");
+    choices.append(button("Edit", edit), button("Retry", again));
+    item.element.querySelector(".fate").append(choices);
     scrollDown();
   }
 }
@@ -174,10 +179,13 @@ async function own(event, ...args) {
 function refuse(event, text) {
   if (asked.get(event) > 0) return;
   const what = `Refused “${event}”: ${text ?? "not a message"}.`;
-  const last = page.log.lastElementChild;
-  if (last?.dataset.what !== what) return note(what, "bad");
-  last.dataset.times = Number(last.dataset.times ?? 1) + 1;
-  last.textContent = `${what} (${last.dataset.times} times)`;
+  const known = [...page.log.querySelectorAll(".note.bad")].findLast((one) => one.dataset.what === what);
+  if (!known || Date.now() - known.dataset.at > REPEATED) return note(what, "bad");
+  known.dataset.times = Number(known.dataset.times ?? 1) + 1;
+  const times = element("span", "", ` (${known.dataset.times} times)`);
+  // Read out once is enough.
+  times.setAttribute("aria-hidden", "true");
+  known.replaceChildren(what, times);
 }
 
 // What is shown.
@@ -209,8 +217,9 @@ function append(item, isPending = false) {
   const atEnd = isAtEnd();
   page.log.insertBefore(item, before);
   const { previousElementSibling: above } = item;
-  const isNext = above?.dataset.from === item.dataset.from && item.dataset.at - above.dataset.at < TOGETHER;
-  item.classList.toggle("next", Boolean(item.dataset.from && isNext));
+  const { from, at } = item.dataset;
+  const isSame = from !== undefined && above?.dataset.from === from;
+  item.classList.toggle("next", isSame && at - above.dataset.at < TOGETHER);
   while (page.log.childElementCount > SHOWN) page.log.firstElementChild.remove();
   showEmpty();
   if (atEnd || isPending) scrollDown();
@@ -219,7 +228,7 @@ function append(item, isPending = false) {
 
 function note(text, kind = "") {
   const item = element("li", `note ${kind}`, text);
-  item.dataset.what = text;
+  Object.assign(item.dataset, { what: text, at: Date.now() });
   if (kind === "bad") item.setAttribute("role", "alert");
   append(item);
 }
