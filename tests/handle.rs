@@ -1,5 +1,7 @@
 //! The way from the program to everybody who is connected.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{convert::Infallible, future::ready, time::Duration};

@@ -1,5 +1,7 @@
 //! When the handler is asked whether it is ready, what happens until it is, and who has to wait meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{
