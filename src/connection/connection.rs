@@ -149,6 +149,13 @@ impl Connection {
         }
     }
 
+    /// The POST under way holds bytes that are no packet; the connection is about to close.
+    pub(super) fn blame_post(&self) {
+        if let Some(polling) = &mut self.exchange.lock().polling {
+            polling.malformed = true;
+        }
+    }
+
     /// Ends a held poll without a message.
     pub(super) fn release_poll(&self) {
         let mut exchange = self.exchange.lock();

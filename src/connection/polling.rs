@@ -12,10 +12,13 @@ use super::{
     exchange::{Candidate, Exchange, Get, LastWord, Polling, Post, Stage},
 };
 use crate::{
-    engine::{CloseReason, Payload, Rejection, Transport, put_binary, put_packet},
+    engine::{CloseReason, DecodeError, Payload, Rejection, Transport, put_binary, put_packet},
     error::RequestError,
     message::WireKind,
 };
+
+/// What a client hears of a POST whose body is no payload.
+const MALFORMED: &str = "malformed payload";
 
 /// The requests of a client on long polling, as they reach its connection.
 ///
@@ -286,18 +289,28 @@ impl OpenPost {
     }
 
     /// Ready when all packets were handled.
-    pub(crate) fn poll_handled(&mut self, cx: &Context<'_>) -> Poll<()> {
+    ///
+    /// # Errors
+    ///
+    /// A bad request when something in the body is no packet.
+    pub(crate) fn poll_handled(&mut self, cx: &Context<'_>) -> Poll<Result<(), RequestError>> {
         let Some(connection) = &self.connection else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
-        if let Some(polling) = &mut connection.exchange.lock().polling
-            && let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post
-        {
-            *waker = Some(cx.waker().clone());
-            return Poll::Pending;
+        let mut malformed = false;
+        if let Some(polling) = &mut connection.exchange.lock().polling {
+            if let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post {
+                *waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            malformed = polling.malformed;
         }
         self.finish();
-        Poll::Ready(())
+        Poll::Ready(if malformed {
+            Err(RequestError::Bad(MALFORMED))
+        } else {
+            Ok(())
+        })
     }
 
     /// The request is answered without its packets; the connection lives on.
@@ -309,7 +322,13 @@ impl OpenPost {
         }
     }
 
-    /// The body is no payload: the connection closes.
+    /// Nothing of the body is delivered; the connection closes.
+    pub(crate) fn refuse(&mut self, error: DecodeError) -> RequestError {
+        self.fail(CloseReason::Malformed(error));
+        RequestError::Bad(MALFORMED)
+    }
+
+    /// The request broke off or is not for us: the connection closes.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if let Some(connection) = &self.connection {
             connection.exchange.lock().request_close(reason);

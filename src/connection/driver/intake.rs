@@ -87,7 +87,10 @@ where
         match post.next() {
             Some(Part::Message(data)) => self.receive(Received::Message(data)),
             Some(Part::Control(packet)) => self.receive(Received::Control(packet)),
-            Some(Part::Fault(error)) => self.receive(Received::Malformed(error)),
+            Some(Part::Fault(error)) => {
+                self.connection.blame_post();
+                self.receive(Received::Malformed(error));
+            }
             None => {
                 *this.post = None;
                 this.connection.finish_post();
