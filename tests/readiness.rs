@@ -1,5 +1,7 @@
 //! When the handler is asked whether it is ready, what happens until it is, and who has to wait meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{
@@ -559,4 +561,52 @@ async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
 
     assert_eq!(support::tasks(), before, "its task has ended");
     assert_eq!(handle.count(primacron::To::All), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_that_asks_for_long_holds_its_client_like_a_handler() {
+    let layer = PrimacronLayer::in_memory()
+        .validate_async("echo", |_: primacron::Args, _: primacron::User| async {
+            sleep(10 * SECOND).await;
+            true
+        })
+        .ping_interval(SECOND)
+        .ping_timeout(SECOND)
+        .hold_timeout(15 * SECOND)
+        .service(service_fn(echo));
+    let app = app(layer);
+    let mut client = Ws::connect(&app, "ann").await;
+
+    client.send_all(echoes(3)).await;
+
+    assert_eq!(client.packet().await, "2");
+    client.send_packet("3").await;
+    for n in 0..3 {
+        assert_eq!(client.message().await, echoed(n));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_cannot_be_made_leaves_no_connection() {
+    use futures_util::FutureExt;
+
+    let broken = |user: &primacron::User| {
+        assert_ne!(user.account(), "ann", "on purpose");
+        service_fn(echo)
+    };
+    let layer = layer().service_for(broken);
+    let handle = layer.handle();
+    let app = app(layer);
+
+    let uri = "/stream/?EIO=4&transport=polling&account=ann";
+    let refused = std::panic::AssertUnwindSafe(support::get(&app, uri))
+        .catch_unwind()
+        .await;
+    settle().await;
+
+    assert!(refused.is_err());
+    assert_eq!(handle.count(primacron::To::All), 0);
+    let start = Instant::now();
+    handle.drain(SECOND).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "nobody is known");
 }

@@ -80,8 +80,13 @@ where
     W: Wire + From<Upgraded>,
 {
     /// The task of a connection that is in the registry; `wire` is its websocket unless it
-    /// begins with polling.
-    pub(crate) fn new(connection: Arc<Connection>, make: Arc<M>, wire: Option<W>) -> Self {
+    /// begins with polling. The handler is made before, because that may panic.
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        make: Arc<M>,
+        handler: M::Handler,
+        wire: Option<W>,
+    ) -> Self {
         let now = Clock::now();
         let transport = connection.transport();
         let machine = Machine::open(
@@ -94,7 +99,7 @@ where
             transport,
         });
         Self {
-            pipeline: Pipeline::new(make, &connection),
+            pipeline: Pipeline::new(make, handler),
             sleep: tokio::time::sleep_until(now),
             armed_for: None,
             connection,

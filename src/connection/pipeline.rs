@@ -55,9 +55,9 @@ pub(super) enum Intake {
 }
 
 impl<M: MakeHandler> Pipeline<M> {
-    pub(super) fn new(make: Arc<M>, connection: &Connection) -> Self {
+    pub(super) const fn new(make: Arc<M>, handler: M::Handler) -> Self {
         Self {
-            handler: make.make(connection.user()),
+            handler,
             make,
             waiting: Waiting::Nobody,
             calls: Calls::new(),
