@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use primacron::{CloseReason, QueuePolicy, To};
-use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep_until};
 
-use crate::common::{Frame, Poller, RS, Server, WS_PING, Ws, frame, upgrade_request, within};
+use crate::common::{Frame, Poller, RS, Server, WS_PING, Ws, frame, within};
 
 const INTERVAL: Duration = Duration::from_millis(300);
 
@@ -213,10 +212,7 @@ async fn a_write_that_is_stuck_does_not_stop_the_clock() {
             .queue_policy(QueuePolicy::DropVolatile)
     })
     .await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let ws = Ws::over(stream, &upgrade_request("EIO=4&transport=websocket")).await;
+    let ws = Ws::narrow(&server).await;
 
     let text = "x".repeat(100_000);
     let handle = server.handle.clone();
