@@ -16,6 +16,8 @@ mod notice;
 mod respond;
 mod service;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod websocket;
 

@@ -62,7 +62,9 @@ impl Connection {
         }
         let polling = exchange.polling()?;
         if !matches!(polling.post, Post::None) {
-            exchange.request_close(CloseReason::TransportError("data request overlap from client"));
+            exchange.request_close(CloseReason::TransportError(
+                "data request overlap from client",
+            ));
             return Err(RequestError::Bad("overlapping data request"));
         }
         polling.post = Post::Reading;
@@ -124,13 +126,14 @@ impl Connection {
         let Ok(polling) = exchange.polling() else {
             return Poll::Ready(Err(Rejection::UnknownSid.into()));
         };
-        if queue_is_empty && (body.is_empty() || stage != Stage::Open) {
-            if let Some(word) = polling.last_word.take() {
-                put_packet(&mut body, word.packet());
-                polling.get = Get::None;
-                exchange.wake_driver();
-                return Poll::Ready(Ok(body));
-            }
+        if queue_is_empty
+            && (body.is_empty() || stage != Stage::Open)
+            && let Some(word) = polling.last_word.take()
+        {
+            put_packet(&mut body, word.packet());
+            polling.get = Get::None;
+            exchange.wake_driver();
+            return Poll::Ready(Ok(body));
         }
         if !body.is_empty() {
             polling.get = Get::None;
@@ -162,7 +165,9 @@ impl Connection {
 impl Exchange {
     fn check_request(&self, now: Instant) -> Result<(), RequestError> {
         let polling = self.polling.as_deref();
-        let expired = polling.and_then(|polling| polling.expires_at).is_some_and(|at| at <= now);
+        let expired = polling
+            .and_then(|polling| polling.expires_at)
+            .is_some_and(|at| at <= now);
         if self.stage == Stage::Open && expired {
             self.wake_driver();
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::DecodeError;
-use super::packet::{BASE64_TYPE, Control, Data, Packet, TEXT_TYPE, decode_base64, put_base64};
+use super::packet::{BASE64_TYPE, Control, Data, Packet, decode_base64, put_base64};
 
 /// What stands between two packets of one HTTP body.
 /// [Engine.IO v4, HTTP long-polling]
@@ -119,32 +119,25 @@ impl Iterator for Payload {
 
 /// The packets of a body before the one that is not UTF-8, if there are any.
 fn whole_packets(body: &Bytes, valid: usize) -> Option<ByteString> {
-    let end = body[..valid].iter().rposition(|byte| *byte == SEPARATOR as u8)?;
+    let end = body[..valid]
+        .iter()
+        .rposition(|byte| *byte == SEPARATOR as u8)?;
     ByteString::try_from(body.slice(..end)).ok()
 }
 
 /// Begins a packet in a GET body: appends the separator unless `out` is empty.
-pub(crate) fn put_separator(out: &mut Vec<u8>) {
+fn put_separator(out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(SEPARATOR as u8);
     }
 }
 
 /// Appends a packet that is ready for the wire to a GET body.
+///
+/// The format knows no escape: a text with U+001E in it would arrive as several packets.
 pub(crate) fn put_packet(out: &mut Vec<u8>, packet: &[u8]) {
     put_separator(out);
     out.extend_from_slice(packet);
-}
-
-/// Appends a message of text to a GET body.
-///
-/// The format knows no escape: a text with U+001E in it arrives as several
-/// packets. JSON never holds one.
-pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_separator(out);
-    out.reserve(1 + text.len());
-    out.push(TEXT_TYPE);
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Appends a binary message to a GET body, as base64.
@@ -235,7 +228,9 @@ mod tests {
     #[test]
     fn what_stands_before_a_packet_that_is_not_utf8_counts() {
         let parts = |body: &'static [u8]| -> Vec<Part> {
-            Payload::decode(Bytes::from_static(body), 2).unwrap().collect()
+            Payload::decode(Bytes::from_static(body), 2)
+                .unwrap()
+                .collect()
         };
         let fault = || Part::Fault(DecodeError::Utf8);
 
@@ -297,9 +292,9 @@ mod tests {
     fn a_get_body_joins_packets_by_separators() {
         let mut out = Vec::new();
         put_packet(&mut out, b"0{}");
-        put_text(&mut out, "h\u{e9}");
+        put_packet(&mut out, "4h\u{e9}".as_bytes());
         put_binary(&mut out, &[1, 2, 3, 4]);
-        put_text(&mut out, "");
+        put_packet(&mut out, b"4");
 
         assert_eq!(out, "0{}\x1e4h\u{e9}\x1ebAQIDBA==\x1e4".as_bytes());
     }
