@@ -93,6 +93,7 @@ fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
         .ping_interval(Duration::from_millis(options.ping_interval_ms))
         .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
         .max_payload(options.max_payload)
+        .serve_client(true)
         .on_notice(move |notice| counters.count(notice));
     if options.raw {
         return layer

@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod client;
 mod config;
 mod connection;
 mod engine;
@@ -14,6 +15,7 @@ mod message;
 mod node;
 mod notice;
 mod respond;
+mod serve;
 mod service;
 mod shared;
 #[cfg(feature = "testing")]
@@ -37,5 +39,6 @@ pub use crate::{
     },
     node::{Handle, Sent, To},
     notice::{Notice, Notices},
+    serve::{Serve, serve},
     service::Primacron,
 };

@@ -9,8 +9,12 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    body::ResponseBody, connection::MakeHandler, future::ResponseFuture, node::Handle,
-    shared::Shared,
+    body::ResponseBody,
+    client,
+    connection::MakeHandler,
+    future::ResponseFuture,
+    node::Handle,
+    shared::{Next, Shared, Target},
 };
 
 /// The middleware that [`PrimacronLayer`](crate::PrimacronLayer) makes: it serves the endpoint
@@ -55,11 +59,17 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if !self.shared.endpoint.settings.is_path(request.uri().path()) {
-            return ResponseFuture::inner(self.inner.call(request));
+        match self.shared.target(request.uri().path()) {
+            Target::Elsewhere => ResponseFuture::inner(self.inner.call(request)),
+            Target::Endpoint => {
+                let (parts, body) = request.into_parts();
+                ResponseFuture::own(self.shared.begin(parts, body), &self.shared)
+            }
+            Target::Client => {
+                let answer = client::respond(&request.into_parts().0);
+                ResponseFuture::own(Next::Answer(answer), &self.shared)
+            }
         }
-        let (parts, body) = request.into_parts();
-        ResponseFuture::own(self.shared.begin(parts, body), &self.shared)
     }
 }
 

@@ -22,11 +22,13 @@ const LOW_TO_HIGH: &[&str] = &[
     "node",
     "relay",
     "respond",
+    "client",
     "body",
     "shared",
     "future",
     "service",
     "layer",
+    "serve",
     "testing",
 ];
 

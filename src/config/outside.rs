@@ -42,6 +42,8 @@ pub struct Config {
     pub report_to_client: Option<bool>,
     /// See [`PrimacronLayer::handshake_data`](crate::PrimacronLayer::handshake_data).
     pub handshake_data: Option<bool>,
+    /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
+    pub serve_client: Option<bool>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             concurrency,
             report_to_client,
             handshake_data,
+            serve_client,
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
         each(path.as_deref(), |path| self.set_path(path))?;
@@ -90,6 +93,7 @@ impl Settings {
         }
         self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
         self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
+        self.serve_client = serve_client.unwrap_or(self.serve_client);
         Ok(())
     }
 

@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     concurrency: usize,
     pub(crate) report_to_client: bool,
     pub(crate) handshake_data: bool,
+    pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
 }
@@ -83,6 +84,7 @@ impl Settings {
             concurrency: 1,
             report_to_client: true,
             handshake_data: true,
+            serve_client: false,
             codec: Arc::new(Json),
             notices,
         }
@@ -204,6 +206,11 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// Where the endpoint is, without the slash at its end.
+    pub(crate) const fn path(&self) -> &str {
+        &self.path
     }
 
     pub(crate) const fn offers(&self, transport: Transport) -> bool {

@@ -94,6 +94,13 @@ impl<M> PrimacronLayer<M> {
         self.set(|settings| settings.handshake_data = data)
     }
 
+    /// Whether the browser client of this crate is served right below the endpoint, as
+    /// `/stream/primacron.js`; `false` by default.
+    #[must_use]
+    pub fn serve_client(self, serve: bool) -> Self {
+        self.set(|settings| settings.serve_client = serve)
+    }
+
     /// How many bytes may wait to be sent to one client; 4 MiB by default.
     #[must_use]
     #[track_caller]
