@@ -57,8 +57,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .serve_client(true)
         .ping_interval(Duration::from_secs(10))
         .ping_timeout(Duration::from_secs(5))
-        .validate("enter", |args: &Args, _: &User| check(args, "name", LONGEST_NAME))
-        .validate("say", |args: &Args, _: &User| check(args, "text", LONGEST_TEXT));
+        .validate("enter", |args: &Args, _: &User| {
+            check(args, "name", LONGEST_NAME)
+        })
+        .validate("say", |args: &Args, _: &User| {
+            check(args, "text", LONGEST_TEXT)
+        });
     let handle = layer.handle();
     let rooms = Rooms::new(handle.clone());
     tokio::spawn(rooms.clone().watch(handle.notices()));
@@ -71,14 +75,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new()
         .route("/", get(|| file("text/html; charset=utf-8", PAGE)))
         .route("/chat.css", get(|| file("text/css; charset=utf-8", STYLE)))
-        .route("/chat.js", get(|| file("text/javascript; charset=utf-8", SCRIPT)))
+        .route(
+            "/chat.js",
+            get(|| file("text/javascript; charset=utf-8", SCRIPT)),
+        )
         .route("/icon.svg", get(|| file("image/svg+xml", ICON)))
         .layer(layer);
     let shutdown = async move {
         drop(ctrl_c().await);
         handle.drain(DRAIN).await;
     };
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown)
+        .await?;
     Ok(())
 }
 
@@ -95,7 +104,9 @@ fn file(kind: &'static str, text: &'static str) -> std::future::Ready<impl IntoR
 /// Lets one text pass that says something and is not too long. What it says is shown as text, so
 /// there is nothing else to check.
 fn check(args: &Args, what: &str, longest: usize) -> Result<Args, Refusal> {
-    let text = args.parse::<String>().map_err(|_| format!("a {what} must be one text"))?;
+    let text = args
+        .parse::<String>()
+        .map_err(|_| format!("a {what} must be one text"))?;
     let text = text.trim();
     if text.is_empty() {
         return Err(format!("a {what} must not be empty").into());
@@ -103,7 +114,10 @@ fn check(args: &Args, what: &str, longest: usize) -> Result<Args, Refusal> {
     if text.chars().count() > longest {
         return Err(format!("a {what} has at most {longest} characters").into());
     }
-    if text.chars().any(|c| c.is_control() && (what == "name" || !matches!(c, '\n' | '\t'))) {
+    if text
+        .chars()
+        .any(|c| c.is_control() && (what == "name" || !matches!(c, '\n' | '\t')))
+    {
         return Err(format!("a {what} must not contain control characters").into());
     }
     Ok(Args::from_values(vec![text.into()]))
@@ -207,10 +221,13 @@ impl Rooms {
             id: known.map_or(fresh, |known| known.id.clone()),
             name,
         };
-        room.people.insert(user.session().to_owned(), person.clone());
+        room.people
+            .insert(user.session().to_owned(), person.clone());
         self.tell(user.account(), "here", &person);
         let people: Vec<&Person> = room.people.values().collect();
-        Ok(Reply::args(serde_json::json!([person.id, people, room.texts])))
+        Ok(Reply::args(serde_json::json!([
+            person.id, people, room.texts
+        ])))
     }
 
     /// Says something to everybody in the room, the speaker included.
@@ -220,7 +237,10 @@ impl Rooms {
         let room = state.rooms.get_mut(user.account());
         let room = room.filter(|room| room.people.contains_key(user.session()));
         let room = room.ok_or_else(|| PublicError::new("enter with a name first"))?;
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         let from = room.people[user.session()].clone();
         let said = Text { id, from, text, at };
         if room.texts.len() == REMEMBERED {
@@ -262,7 +282,9 @@ impl Rooms {
     fn sweep(&self) {
         let state = self.lock();
         let here = state.rooms.iter().flat_map(|(account, room)| {
-            room.people.keys().map(move |session| User::new(account, session, ""))
+            room.people
+                .keys()
+                .map(move |session| User::new(account, session, ""))
         });
         let gone = |user: &User| self.handle.count(user) == 0;
         let gone: Vec<User> = here.filter(gone).collect();

@@ -13,7 +13,9 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
-    primacron::serve(listener, layer).with_graceful_shutdown(ctrl_c).await
+    primacron::serve(listener, layer)
+        .with_graceful_shutdown(ctrl_c)
+        .await
 }
 
 async fn echo(message: Message) -> Result<Reply, Infallible> {

@@ -86,13 +86,22 @@ mod tests {
     }
 
     fn header_of(response: &Response<Bytes>, name: header::HeaderName) -> &str {
-        response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+        response
+            .headers()
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     #[test]
     fn only_the_file_right_below_the_endpoint_is_the_script() {
         assert!(is_path("/stream", "/stream/primacron.js"));
-        for path in ["/stream", "/stream/", "/primacron.js", "/stream/x/primacron.js", "/stream/primacron.js/"] {
+        for path in [
+            "/stream",
+            "/stream/",
+            "/primacron.js",
+            "/stream/x/primacron.js",
+            "/stream/primacron.js/",
+        ] {
             assert!(!is_path("/stream", path), "{path}");
         }
     }
@@ -102,18 +111,30 @@ mod tests {
         let response = answer(Method::GET, &[]);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.body(), SCRIPT);
-        assert_eq!(header_of(&response, header::CONTENT_TYPE), "text/javascript; charset=utf-8");
-        assert_eq!(header_of(&response, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert_eq!(
+            header_of(&response, header::CONTENT_TYPE),
+            "text/javascript; charset=utf-8"
+        );
+        assert_eq!(
+            header_of(&response, header::X_CONTENT_TYPE_OPTIONS),
+            "nosniff"
+        );
         assert_eq!(header_of(&response, header::CACHE_CONTROL), "no-cache");
         let tag = header_of(&response, header::ETAG);
-        assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 20, "{tag}");
+        assert!(
+            tag.starts_with('"') && tag.ends_with('"') && tag.len() > 20,
+            "{tag}"
+        );
     }
 
     #[test]
     fn a_head_has_the_same_headers_and_no_body() {
         let (get, head) = (answer(Method::GET, &[]), answer(Method::HEAD, &[]));
         assert_eq!(head.headers(), get.headers());
-        assert_eq!(header_of(&head, header::CONTENT_LENGTH), SCRIPT.len().to_string());
+        assert_eq!(
+            header_of(&head, header::CONTENT_LENGTH),
+            SCRIPT.len().to_string()
+        );
         assert!(head.body().is_empty());
     }
 

@@ -122,8 +122,7 @@ impl<M: MakeHandler> Serve<M> {
             tokio::spawn(converse(stream, service.clone(), closed.clone()));
         }
         drop((self.listener, closed));
-        // An error says that there is no connection left to hear it.
-        drop(closing.send(()));
+        closing.send_replace(());
         drop(timeout(window, closing.closed()).await);
         Ok(())
     }
@@ -207,9 +206,12 @@ impl Stray {
                 let json = HeaderValue::from_static("application/json");
                 (StatusCode::BAD_REQUEST, header::CONTENT_TYPE, json, REFUSED)
             }
-            Self::Redirected(url) => {
-                (StatusCode::MOVED_PERMANENTLY, header::LOCATION, url.clone(), "")
-            }
+            Self::Redirected(url) => (
+                StatusCode::MOVED_PERMANENTLY,
+                header::LOCATION,
+                url.clone(),
+                "",
+            ),
         };
         let mut response = Response::new(body.to_owned());
         *response.status_mut() = status;
