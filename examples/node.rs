@@ -19,9 +19,7 @@ use std::{
 
 use axum::{Json, Router, routing::get, serve::ListenerExt};
 use clap::Parser;
-use primacron::{
-    Args, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To, User,
-};
+use primacron::{Args, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To, User};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -83,7 +81,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         handle.drain(DRAIN).await;
     };
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown)
+        .await?;
     Ok(())
 }
 
@@ -102,11 +102,12 @@ fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
             .validate("message", |_: &Args, _: &User| true);
     }
     layer
-        .validate("echo", |args: &Args, _: &User| match args.get::<&str>(0) {
-            Ok(text) if text.len() > LONGEST_TEXT => Err("text is too long"),
-            Ok(_) if args.len() == 1 => Ok(()),
-            // A text with escapes cannot be borrowed.
-            _ => texts::<1>(args),
+        .validate("echo", |args: &Args, _: &User| {
+            match args.all::<(&str,)>() {
+                Ok((text,)) => shorter(text),
+                // A text with escapes cannot be borrowed.
+                Err(_) => texts::<1>(args),
+            }
         })
         .validate("broadcast", |args: &Args, _: &User| texts::<1>(args))
         .validate("account", |args: &Args, _: &User| texts::<2>(args))
@@ -122,15 +123,18 @@ fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
 
 /// Lets exactly so many texts pass.
 fn texts<const N: usize>(args: &Args) -> Result<(), &'static str> {
-    let count = args.len();
-    let all = (0..count).all(|index| {
-        args.get::<String>(index).is_ok_and(|text| text.len() <= LONGEST_TEXT)
-    });
-    if count == N && all {
-        Ok(())
-    } else {
-        Err("wrong arguments")
+    let texts: Vec<String> = args.all().map_err(|_| "arguments must be texts")?;
+    if texts.len() != N {
+        return Err("wrong number of arguments");
     }
+    texts.iter().try_for_each(|text| shorter(text))
+}
+
+fn shorter(text: &str) -> Result<(), &'static str> {
+    if text.len() > LONGEST_TEXT {
+        return Err("text is too long");
+    }
+    Ok(())
 }
 
 /// Everything that the server can do for its clients.
@@ -146,9 +150,11 @@ impl Node {
         match message.event() {
             "echo" => Ok(Reply::event("echo", message.args().clone())),
             "broadcast" => self.send(To::All, "broadcast", message.args().clone()),
-            "account" => self.send(To::Account(&text(0)), "account", Args::from_values(vec![
-                text(1).into(),
-            ])),
+            "account" => self.send(
+                To::Account(&text(0)),
+                "account",
+                Args::from_values(vec![text(1).into()]),
+            ),
             "find" => Ok(match self.handle.socket(&text(0), &text(1)) {
                 Some(_) => Reply::event("found", json!(["found", self.handle.node_id()])),
                 None => Reply::event("found", ["not_found"]),
@@ -161,15 +167,20 @@ impl Node {
             }
             "close" => {
                 let (account, session) = (text(0), text(1));
-                let closed = self.handle.close(To::session(&account, &session), "closed by a client");
+                let closed = self
+                    .handle
+                    .close(To::session(&account, &session), "closed by a client");
                 let outcome = if closed > 0 { "enqueued" } else { "no_session" };
                 Ok(Reply::event("outcome", [outcome]))
             }
-            "whoami" => Ok(Reply::event("whoami", [
-                user.account().to_owned(),
-                user.session().to_owned(),
-                self.handle.node_id().to_owned(),
-            ])),
+            "whoami" => Ok(Reply::event(
+                "whoami",
+                [
+                    user.account().to_owned(),
+                    user.session().to_owned(),
+                    self.handle.node_id().to_owned(),
+                ],
+            )),
             _ => Err(PublicError::new("not there yet")),
         }
     }

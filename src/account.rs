@@ -63,10 +63,12 @@ pub trait AccountFn<Kind>: Send + Sync + 'static {
 
 /// An account function that answers at once.
 #[derive(Debug)]
+#[expect(unnameable_types, reason = "always inferred")]
 pub enum Plain {}
 
 /// An account function that returns a future.
 #[derive(Debug)]
+#[expect(unnameable_types, reason = "always inferred")]
 pub enum Asking {}
 
 /// The answer of an account function, now or later.

@@ -18,6 +18,8 @@ mod respond;
 mod serve;
 mod service;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod websocket;
 

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::{
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, push},
+    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, is_reserved, push},
     notice::{Noticeboard, Notices},
 };
 
@@ -36,7 +36,6 @@ pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     notices: Noticeboard,
-    draining: AtomicBool,
     told_unverified: AtomicBool,
 }
 
@@ -46,14 +45,13 @@ impl Node {
             id: crate::ids::random_id().into(),
             registry: Arc::new(Registry::new()),
             notices,
-            draining: AtomicBool::new(false),
             told_unverified: AtomicBool::new(false),
         }
     }
 
     /// Whether new connections are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.registry.is_closing()
     }
 
     /// Whether this is the first time that somebody asks.
@@ -85,6 +83,7 @@ impl Owner {
 impl Drop for Owned {
     fn drop(&mut self) {
         let close = |connection: &Arc<Connection>| connection.close(CloseReason::Shutdown);
+        self.0.registry.begin_close();
         self.0.registry.for_each(close);
     }
 }
@@ -165,9 +164,15 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            drop(args);
+            return Ok(Sent::one(push(&*connection, frame).await.is_ok()));
+        }
         let mut waiting = FuturesUnordered::new();
         let mut fan = Fan::new(event, &args);
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 let connection = Arc::clone(connection);
                 waiting.push(async move { push(&*connection, frame).await });
@@ -193,9 +198,14 @@ impl Handle {
         event: &str,
         args: impl IntoArgs,
     ) -> Result<Sent, SendError> {
+        let to = to.into();
+        if let Some(connection) = self.only(to) {
+            let frame = encode_event(connection.codec(), event, &args)?;
+            return Ok(Sent::one(connection.try_push(frame).is_ok()));
+        }
         let mut fan = Fan::new(event, &args);
         let mut sent = Sent::default();
-        self.for_each(to.into(), |connection| {
+        self.for_each(to, |connection| {
             if let Some(frame) = fan.frame(connection) {
                 sent.count(connection.try_push(frame).is_ok());
             }
@@ -231,7 +241,9 @@ impl Handle {
     #[must_use]
     pub fn users<'a>(&self, to: impl Into<To<'a>>) -> Vec<User> {
         let mut users = Vec::new();
-        self.for_each(to.into(), |connection| users.push(connection.user().clone()));
+        self.for_each(to.into(), |connection| {
+            users.push(connection.user().clone())
+        });
         users
     }
 
@@ -268,18 +280,27 @@ impl Handle {
     /// that. A node that was drained stays so.
     pub async fn drain(&self, window: Duration) {
         let node = self.owner.node();
-        node.draining.store(true, Ordering::Release);
+        node.registry.begin_close();
         let start = Instant::now();
         let mut connections = Vec::new();
-        node.registry.for_each(|connection| connections.push(Arc::clone(connection)));
+        node.registry
+            .for_each(|connection| connections.push(Arc::clone(connection)));
         let step = (window * 3 / 4) / u32::try_from(connections.len().max(1)).unwrap_or(u32::MAX);
         for (index, connection) in (0..).zip(connections) {
             sleep_until(start + step * index).await;
             connection.close(CloseReason::Shutdown);
         }
-        // Those that connected while the flag was being raised.
-        node.registry.for_each(|connection| connection.close(CloseReason::Shutdown));
         drop(timeout_at(start + window, node.registry.emptied()).await);
+    }
+
+    /// The connection of one session: a frame for it alone is not shared.
+    fn only(&self, to: To<'_>) -> Option<Arc<Connection>> {
+        match to {
+            To::Session { account, session } => {
+                self.owner.node().registry.session(account, session)
+            }
+            To::Account(_) | To::All => None,
+        }
     }
 
     fn for_each(&self, to: To<'_>, mut visit: impl FnMut(&Arc<Connection>)) {
@@ -296,11 +317,19 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("node", &self.node_id()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("node", &self.node_id())
+            .finish_non_exhaustive()
     }
 }
 
 impl Sent {
+    fn one(queued: bool) -> Self {
+        let mut sent = Self::default();
+        sent.count(queued);
+        sent
+    }
+
     fn count(&mut self, queued: bool) {
         if queued {
             self.queued += 1;
@@ -334,6 +363,10 @@ impl<'a, A: IntoArgs> Fan<'a, A> {
     }
 
     fn into_sent(self) -> Result<Sent, SendError> {
+        if is_reserved(self.event) {
+            // Even if nobody is there to hear it.
+            return Err(SendError::ReservedEvent);
+        }
         self.frame.transpose().map(|_| Sent::default())
     }
 }

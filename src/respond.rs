@@ -8,42 +8,54 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Packets for a GET.
 pub(crate) fn packets(body: Vec<u8>) -> Response<Bytes> {
-    with(StatusCode::OK, body.into(), &[
-        (header::CONTENT_TYPE, TEXT),
-        (header::CACHE_CONTROL, NO_STORE),
-    ])
+    with(
+        StatusCode::OK,
+        body.into(),
+        &[
+            (header::CONTENT_TYPE, TEXT),
+            (header::CACHE_CONTROL, NO_STORE),
+        ],
+    )
 }
 
 /// The answer to a POST.
 pub(crate) fn ok() -> Response<Bytes> {
-    with(StatusCode::OK, Bytes::from_static(b"ok"), &[
-        (header::CONTENT_TYPE, HTML),
-        (header::CACHE_CONTROL, NO_STORE),
-    ])
+    with(
+        StatusCode::OK,
+        Bytes::from_static(b"ok"),
+        &[
+            (header::CONTENT_TYPE, HTML),
+            (header::CACHE_CONTROL, NO_STORE),
+        ],
+    )
 }
 
 /// An error.
 pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
-    with(status, body, &[
-        (header::CONTENT_TYPE, JSON),
-        (header::CACHE_CONTROL, NO_STORE),
-    ])
+    with(
+        status,
+        body,
+        &[
+            (header::CONTENT_TYPE, JSON),
+            (header::CACHE_CONTROL, NO_STORE),
+        ],
+    )
 }
 
 /// The answer that makes a connection a websocket. [RFC 6455, section 4.2.2]
 pub(crate) fn switching_protocols(accept: HeaderValue) -> Response<Bytes> {
-    with(StatusCode::SWITCHING_PROTOCOLS, Bytes::new(), &[
-        (header::UPGRADE, HeaderValue::from_static("websocket")),
-        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
-        (header::SEC_WEBSOCKET_ACCEPT, accept),
-    ])
+    with(
+        StatusCode::SWITCHING_PROTOCOLS,
+        Bytes::new(),
+        &[
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::SEC_WEBSOCKET_ACCEPT, accept),
+        ],
+    )
 }
 
-fn with(
-    status: StatusCode,
-    body: Bytes,
-    headers: &[(HeaderName, HeaderValue)],
-) -> Response<Bytes> {
+fn with(status: StatusCode, body: Bytes, headers: &[(HeaderName, HeaderValue)]) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     for (name, value) in headers {

@@ -11,8 +11,10 @@ use crate::{
     account::{Answer, Later},
     client,
     connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
-    engine::{CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet},
-    error::RequestError,
+    engine::{
+        CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet,
+    },
+    error::{AccountError, RequestError},
     gate::{self, Gate},
     message::{Frame, Outlet as _, User},
     node::Owner,
@@ -117,7 +119,7 @@ impl<M: MakeHandler> Shared<M> {
     pub(crate) fn go_on<B: Body>(
         &self,
         pending: Pending<B>,
-        answer: Option<Result<String, crate::AccountError>>,
+        answer: Option<Result<String, AccountError>>,
     ) -> Next<B> {
         let Pending { parts, body, route } = pending;
         self.serve(parts, body, route, answer)
@@ -148,7 +150,11 @@ impl<M: MakeHandler> Shared<M> {
         let Some(sid) = &query.sid else {
             return self.check_handshake(parts, &query, transport);
         };
-        let connection = self.endpoint.registry.by_sid(sid).ok_or(Rejection::UnknownSid)?;
+        let connection = self
+            .endpoint
+            .registry
+            .by_sid(sid)
+            .ok_or(Rejection::UnknownSid)?;
         if query.eio.as_deref() != Some(VERSION) {
             return Err(RequestError::Bad("protocol mismatch"));
         }
@@ -178,10 +184,15 @@ impl<M: MakeHandler> Shared<M> {
         if query.eio.as_deref() != Some(VERSION) {
             return Err(Rejection::UnsupportedProtocol.into());
         }
+        self.check_open()?;
+        Ok(Route::Handshake(transport))
+    }
+
+    fn check_open(&self) -> Result<(), RequestError> {
         if self.owner.node().is_draining() {
             return Err(RequestError::Draining);
         }
-        Ok(Route::Handshake(transport))
+        Ok(())
     }
 
     fn serve<B: Body>(
@@ -189,7 +200,7 @@ impl<M: MakeHandler> Shared<M> {
         parts: Parts,
         body: B,
         route: Route,
-        answer: Option<Result<String, crate::AccountError>>,
+        answer: Option<Result<String, AccountError>>,
     ) -> Result<Next<B>, RequestError> {
         let claim = parse(&parts)?.account.map(Cow::into_owned);
         let account = match answer {
@@ -198,6 +209,8 @@ impl<M: MakeHandler> Shared<M> {
         };
         match route {
             Route::Handshake(transport) => {
+                // It may have taken a while to learn whose it is.
+                self.check_open()?;
                 let account = gate::usable(account.as_deref())?;
                 let user = self.gate.user(account, &parts)?;
                 match transport {
@@ -214,7 +227,13 @@ impl<M: MakeHandler> Shared<M> {
                 let post = connection.open_post(now())?;
                 let settings = &self.endpoint.settings;
                 let (bytes, packets) = (settings.max_payload(), settings.max_packets());
-                Ok(Next::Post(PostBody::new(body, &parts.headers, bytes, packets, post)?))
+                Ok(Next::Post(PostBody::new(
+                    body,
+                    &parts.headers,
+                    bytes,
+                    packets,
+                    post,
+                )?))
             }
             Route::Upgrade(connection) => {
                 check_account(&connection, account.as_deref())?;
@@ -229,11 +248,17 @@ impl<M: MakeHandler> Shared<M> {
         if let Some(text) = self.endpoint.settings.initial_packet() {
             put_packet(&mut body, &message(text));
         }
-        let cookie = self.endpoint.settings.cookie().map(|cookie| {
-            format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie.name, user.sid())
-        });
+        let cookie = self
+            .endpoint
+            .settings
+            .cookie()
+            .map(|cookie| format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie, user.sid()));
         let connection = self.connect(user, parts, Transport::Polling);
-        tokio::spawn(Driver::<M, Socket>::new(connection, Arc::clone(&self.make), None));
+        tokio::spawn(Driver::<M, Socket>::new(
+            connection,
+            Arc::clone(&self.make),
+            None,
+        ));
         let mut response = respond::packets(body);
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -247,9 +272,9 @@ impl<M: MakeHandler> Shared<M> {
         let mut open = Vec::with_capacity(256);
         self.put_open(&mut open, &user, Transport::WebSocket);
         let connection = self.prepare(user, &parts, Transport::WebSocket);
-        connection.push_unbounded(Frame::packet(&open));
+        connection.push_control(Frame::packet(&open));
         if let Some(text) = self.endpoint.settings.initial_packet() {
-            connection.push_unbounded(Frame::packet(&message(text)));
+            connection.push_control(Frame::packet(&message(text)));
         }
         let make = Arc::clone(&self.make);
         let patience = self.endpoint.settings.timing().upgrade_timeout;
@@ -315,7 +340,10 @@ impl<M: MakeHandler> Shared<M> {
 
     fn prepare(&self, user: User, parts: &Parts, transport: Transport) -> Arc<Connection> {
         if self.gate.is_unverified() && self.owner.node().tell_unverified() {
-            self.endpoint.settings.notices.post(Notice::UnverifiedAccount);
+            self.endpoint
+                .settings
+                .notices
+                .post(Notice::UnverifiedAccount);
         }
         let kept = self.gate.keep(parts);
         Arc::new(Connection::new(&self.endpoint, user, kept, transport))
@@ -333,8 +361,13 @@ impl<M> std::fmt::Debug for Shared<M> {
 
 /// From now on everybody finds the connection; an older one of the same session makes way.
 fn register(connection: &Arc<Connection>) {
-    if let Some(older) = connection.endpoint().registry.insert(connection) {
+    let registry = &connection.endpoint().registry;
+    if let Some(older) = registry.insert(connection) {
         older.close(CloseReason::Superseded);
+    }
+    if registry.is_closing() {
+        // The node went away while the websocket was on its way.
+        connection.close(CloseReason::Shutdown);
     }
 }
 

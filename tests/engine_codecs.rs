@@ -16,7 +16,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use engine::{
     Control, Data, DecodeError, Packet, Part, Payload, Query, QueryError, decode_base64,
-    put_binary, put_text,
+    put_binary, put_packet,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ proptest! {
         let mut out = Vec::new();
         for message in &messages {
             match message {
-                Data::Text(text) => put_text(&mut out, text),
+                Data::Text(text) => put_packet(&mut out, format!("4{text}").as_bytes()),
                 Data::Binary(data) => put_binary(&mut out, data),
             }
         }

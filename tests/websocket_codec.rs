@@ -24,6 +24,9 @@ const NARROW: Limits = Limits {
 /// What the decoder may own beside the bytes of a message.
 const OWN: usize = 512;
 
+/// The close code of a gateway that got a bad answer.
+const BAD_GATEWAY: u16 = 1014;
+
 /// What the codec makes of bytes that come in one read.
 fn ours(bytes: &[u8]) -> (Vec<Heard>, Result<(), ProtocolError>) {
     hear(&mut Decoder::new(), [bytes], &NARROW)
@@ -39,7 +42,7 @@ fn padded(bytes: &[u8]) -> Vec<u8> {
 /// than the RFC, and takes it for a fault.
 fn for_tungstenite(mut heard: Vec<Heard>) -> Vec<Heard> {
     if let Some(Heard::Close(Some(code))) = heard.last_mut()
-        && *code == CloseCode::BAD_GATEWAY
+        && code.get() == BAD_GATEWAY
     {
         *code = CloseCode::PROTOCOL_ERROR;
     }

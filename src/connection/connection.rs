@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, task::Waker};
+use std::{fmt, sync::Arc, task::Waker, time::Instant};
 
 use http::Extensions;
 use hyper::upgrade::Upgraded;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::QueuePolicy,
-    engine::{CloseReason, Machine, Payload, Transport},
+    engine::{CloseReason, Payload, Transport},
     message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
     notice::Notice,
 };
@@ -34,6 +34,12 @@ pub(super) struct Errands {
     pub(super) close: Option<CloseReason>,
     pub(super) candidate: Option<Upgraded>,
     pub(super) post: Option<Payload>,
+}
+
+impl Errands {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.close.is_none() && self.candidate.is_none() && self.post.is_none()
+    }
 }
 
 impl Connection {
@@ -59,6 +65,10 @@ impl Connection {
         &self.endpoint
     }
 
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.endpoint.settings.notices.post(notice);
+    }
+
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -67,10 +77,26 @@ impl Connection {
         self.exchange.lock().transport
     }
 
-    /// Queues a frame beyond every limit: packets of the protocol and answers, of which a
-    /// connection has a bounded number.
-    pub(crate) fn push_unbounded(&self, frame: Frame) {
+    /// Queues a packet of the protocol beyond every limit: there are few of them.
+    pub(crate) fn push_control(&self, frame: Frame) {
+        self.push_beyond(&mut self.exchange.lock(), frame);
+    }
+
+    /// Queues an answer beyond the limit of the queue: while it is full, no handler is called.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Separator`]; that the connection is closed is none.
+    pub(super) fn push_answer(&self, frame: Frame) -> Result<(), SendError> {
         let mut exchange = self.exchange.lock();
+        if exchange.transport == Transport::Polling && !frame.suits_polling() {
+            return Err(SendError::Separator);
+        }
+        self.push_beyond(&mut exchange, frame);
+        Ok(())
+    }
+
+    fn push_beyond(&self, exchange: &mut Exchange, frame: Frame) {
         if exchange.stage == Stage::Open {
             exchange.queue.push(frame);
             exchange.wake_get();
@@ -123,6 +149,13 @@ impl Connection {
         }
     }
 
+    /// The POST under way holds bytes that are no packet; the connection is about to close.
+    pub(super) fn blame_post(&self) {
+        if let Some(polling) = &mut self.exchange.lock().polling {
+            polling.malformed = true;
+        }
+    }
+
     /// Ends a held poll without a message.
     pub(super) fn release_poll(&self) {
         let mut exchange = self.exchange.lock();
@@ -148,9 +181,9 @@ impl Connection {
     }
 
     /// Lets requests compare clocks with the deadline of the heartbeat.
-    pub(super) fn set_expiry(&self, machine: &Machine) {
+    pub(super) fn set_expiry(&self, expires_at: Option<Instant>) {
         if let Some(polling) = &mut self.exchange.lock().polling {
-            polling.expires_at = machine.expires_at();
+            polling.expires_at = expires_at;
         }
     }
 
@@ -163,7 +196,7 @@ impl Connection {
         }
         if let Some(polling) = &mut exchange.polling {
             let held = matches!(polling.get, Get::Held(_));
-            polling.last_word = last_word.or(held.then_some(LastWord::Close));
+            polling.last_word = last_word.or_else(|| held.then_some(LastWord::Close));
         }
         exchange.wake_get();
         exchange.wake_senders();
@@ -190,6 +223,20 @@ impl Connection {
         self.endpoint.settings.queue_limit()
     }
 
+    /// Whether a frame can be sent at all.
+    fn check(&self, exchange: &Exchange, frame: &Frame) -> Result<(), SendError> {
+        if exchange.stage != Stage::Open || exchange.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        if exchange.transport == Transport::Polling && !frame.suits_polling() {
+            return Err(SendError::Separator);
+        }
+        if frame.len() > self.limit() {
+            return Err(SendError::TooLarge);
+        }
+        Ok(())
+    }
+
     /// Makes room by dropping what is volatile; whether the frame fits then.
     fn make_room(&self, exchange: &mut Exchange, frame: &Frame) -> bool {
         let fits = |bytes: usize| bytes + frame.len() <= self.limit();
@@ -200,12 +247,6 @@ impl Connection {
             exchange.queue.drop_volatile();
         }
         fits(exchange.queue.bytes())
-    }
-
-    fn notice_full(&self) {
-        self.endpoint.settings.notices.post(Notice::QueueFull {
-            user: self.user.clone(),
-        });
     }
 }
 
@@ -223,13 +264,8 @@ impl Outlet for Connection {
     }
 
     fn try_push(&self, frame: Frame) -> Result<(), SendError> {
-        if frame.len() > self.limit() {
-            return Err(SendError::TooLarge);
-        }
         let mut exchange = self.exchange.lock();
-        if exchange.stage != Stage::Open || exchange.close.is_some() {
-            return Err(SendError::Closed);
-        }
+        self.check(&exchange, &frame)?;
         if self.make_room(&mut exchange, &frame) {
             exchange.queue.push(frame);
             exchange.wake_mover();
@@ -239,18 +275,15 @@ impl Outlet for Connection {
             exchange.request_close(CloseReason::QueueFull);
         }
         drop(exchange);
-        self.notice_full();
+        self.notify(Notice::QueueFull {
+            user: self.user.clone(),
+        });
         Err(SendError::Full)
     }
 
     fn push_or_wait(&self, frame: Frame) -> Result<(), PushError> {
-        if frame.len() > self.limit() {
-            return Err(PushError::Refused(SendError::TooLarge));
-        }
         let mut exchange = self.exchange.lock();
-        if exchange.stage != Stage::Open || exchange.close.is_some() {
-            return Err(PushError::Refused(SendError::Closed));
-        }
+        self.check(&exchange, &frame).map_err(PushError::Refused)?;
         if !self.make_room(&mut exchange, &frame) {
             let room = exchange.room.get_or_insert_with(|| Arc::new(Notify::new()));
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));

@@ -1,32 +1,30 @@
+mod candidate;
+mod closing;
+mod intake;
+mod timer;
+
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hyper::upgrade::Upgraded;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant as Clock, Sleep};
 
+use self::closing::forget;
 use super::{
-    Connection, Endpoint, MakeHandler, Received, Scratch, Wire,
+    Connection, MakeHandler, Scratch, Wire,
     connection::Errands,
-    exchange::LastWord,
     pipeline::{Intake, Pipeline},
 };
 use crate::{
-    engine::{Channel, CloseReason, Control, Machine, Output, Part, Payload, Timing, Transport},
+    engine::{Channel, CloseReason, Control, Machine, Output, Payload, Transport},
     message::Frame,
     notice::Notice,
 };
-
-/// How long a client on polling may take to fetch the last word of a server that closes.
-const FAREWELL: Duration = Duration::from_secs(30);
-
-/// How long the socket id of a client that closed is remembered, for the GET that it may have
-/// sent at the same time.
-const TOMBSTONE: Duration = Duration::from_secs(1);
 
 pin_project! {
     /// The task of one connection: its life from the handshake to the last byte.
@@ -86,8 +84,12 @@ where
     pub(crate) fn new(connection: Arc<Connection>, make: Arc<M>, wire: Option<W>) -> Self {
         let now = Clock::now();
         let transport = connection.transport();
-        let machine = Machine::open(transport, now.into_std(), connection.endpoint.settings.timing());
-        connection.endpoint.settings.notices.post(Notice::Connect {
+        let machine = Machine::open(
+            transport,
+            now.into_std(),
+            connection.endpoint.settings.timing(),
+        );
+        connection.notify(Notice::Connect {
             user: connection.user().clone(),
             transport,
         });
@@ -110,7 +112,9 @@ where
         let errands = self.connection.attend(cx.waker());
         self.as_mut().apply_deadlines();
         self.as_mut().run(errands, cx, scratch);
-        self.as_mut().poll_candidate(cx, scratch);
+        if self.candidate.is_some() || self.leaving.is_some() {
+            self.as_mut().poll_candidate(cx, scratch);
+        }
         while matches!(self.phase, Phase::Open) {
             if self.as_mut().poll_open(cx, scratch).is_pending() {
                 self.as_mut().arm(cx);
@@ -126,7 +130,11 @@ where
 
     /// One round of an open connection: pending when there is nothing to do but to wait, ready
     /// when the phase is to be looked at again.
-    fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+    fn poll_open(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<()> {
         let intake = self.as_mut().poll_intake(cx, scratch);
         if !matches!(self.phase, Phase::Open) {
             return Poll::Ready(());
@@ -145,81 +153,6 @@ where
         }
     }
 
-    /// Takes packets until there is none, or none can be taken.
-    fn poll_intake(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Intake {
-        loop {
-            let this = self.as_mut().project();
-            let intake = this.pipeline.poll(cx, this.connection);
-            if intake != Intake::Open || !matches!(this.phase, Phase::Open) {
-                return intake;
-            }
-            if self.as_mut().take_part() {
-                continue;
-            }
-            let drained = self.wire.as_ref().is_some_and(|wire| wire.is_drained(scratch));
-            if drained {
-                // Everything that one read brought is answered by one write.
-                self.as_mut().flush(cx, scratch);
-            }
-            let this = self.as_mut().project();
-            let Some(wire) = this.wire else {
-                return Intake::Open;
-            };
-            match wire.poll_receive(cx, scratch, this.connection) {
-                Poll::Pending => return Intake::Open,
-                Poll::Ready(received) => self.as_mut().receive(received),
-            }
-        }
-    }
-
-    fn receive(mut self: Pin<&mut Self>, received: Received) {
-        let mut this = self.as_mut().project();
-        match received {
-            Received::Message(data) => {
-                if this.machine.handle_message() {
-                    this.pipeline.as_mut().take(data, this.connection);
-                }
-                return;
-            }
-            Received::Control(packet) => {
-                let now = Clock::now().into_std();
-                let timing = this.connection.endpoint.settings.timing();
-                this.machine.handle_control(Channel::Current, packet, now, timing);
-            }
-            Received::Malformed(error) => this.machine.handle_malformed(Channel::Current, error),
-            Received::Over(reason) => this.machine.close(reason),
-        }
-        self.act();
-    }
-
-    /// Takes the next packet of the POST under way; whether there was one.
-    fn take_part(mut self: Pin<&mut Self>) -> bool {
-        let this = self.as_mut().project();
-        let Some(post) = this.post else {
-            return false;
-        };
-        match post.next() {
-            Some(Part::Message(data)) => self.receive(Received::Message(data)),
-            Some(Part::Control(packet)) => self.receive(Received::Control(packet)),
-            Some(Part::Fault(error)) => self.receive(Received::Malformed(error)),
-            None => {
-                *this.post = None;
-                this.connection.finish_post();
-            }
-        }
-        true
-    }
-
-    fn apply_deadlines(mut self: Pin<&mut Self>) {
-        if self.sleep.is_elapsed() {
-            let this = self.as_mut().project();
-            let now = Clock::now().into_std();
-            this.machine.handle_timeout(now, this.connection.endpoint.settings.timing());
-            this.armed_for.take();
-            self.act();
-        }
-    }
-
     /// Does what others left for the task.
     fn run(
         mut self: Pin<&mut Self>,
@@ -227,6 +160,9 @@ where
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) {
+        if errands.is_empty() {
+            return;
+        }
         let this = self.as_mut().project();
         let timing = this.connection.endpoint.settings.timing();
         if let Some(post) = errands.post {
@@ -234,65 +170,18 @@ where
                 // Before the messages: a handler may be busy for longer than the ping timeout.
                 let now = Clock::now().into_std();
                 let pong = Control::Pong { probe: false };
-                this.machine.handle_control(Channel::Current, pong, now, timing);
+                this.machine
+                    .handle_control(Channel::Current, pong, now, timing);
             }
             *this.post = Some(Box::new(post));
         }
         if let Some(candidate) = errands.candidate {
-            let mut candidate = Box::new(W::from(candidate));
-            match this.machine.handle_candidate(Clock::now().into_std(), timing) {
-                Ok(()) => *this.candidate = Some(candidate),
-                Err(_) => {
-                    let reason = CloseReason::TransportClose;
-                    if candidate.poll_close(cx, scratch, &reason).is_pending() {
-                        *this.leaving = Some(candidate);
-                    }
-                    this.connection.free_candidate();
-                }
-            }
+            self.as_mut().meet(candidate, cx, scratch);
         }
         if let Some(reason) = errands.close {
-            this.machine.close(reason);
+            self.as_mut().project().machine.close(reason);
         }
         self.act();
-    }
-
-    /// Takes the packets of a websocket that wants to take over.
-    fn poll_candidate(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        loop {
-            let this = self.as_mut().project();
-            let Some(candidate) = this.candidate else {
-                break;
-            };
-            let Poll::Ready(received) = candidate.poll_receive(cx, scratch, this.connection) else {
-                break;
-            };
-            let now = Clock::now().into_std();
-            let timing = this.connection.endpoint.settings.timing();
-            let packet = match received {
-                Received::Control(packet) => packet,
-                Received::Message(_) | Received::Malformed(_) => Control::Message,
-                Received::Over(_) => {
-                    this.machine.handle_candidate_lost();
-                    *this.candidate = None;
-                    this.connection.free_candidate();
-                    break;
-                }
-            };
-            this.machine.handle_control(Channel::Candidate, packet, now, timing);
-            candidate.stash(scratch);
-            self.as_mut().act();
-        }
-        let this = self.as_mut().project();
-        if let Some(candidate) = this.candidate {
-            // Frames of the queue are for the transport in use: the candidate sends its own.
-            drop(candidate.poll_flush_first(cx));
-        }
-        if let Some(leaving) = this.leaving
-            && leaving.poll_close(cx, scratch, &CloseReason::TransportClose).is_ready()
-        {
-            *this.leaving = None;
-        }
     }
 
     /// Does what the protocol's state asks for.
@@ -300,7 +189,7 @@ where
         while let Some(output) = self.as_mut().project().machine.poll_output() {
             let this = self.as_mut().project();
             match output {
-                Output::Ping => this.connection.push_unbounded(Frame::PING),
+                Output::Ping => this.connection.push_control(Frame::PING),
                 Output::ProbeReply => {
                     if let Some(candidate) = this.candidate {
                         candidate.send_first(Frame::PROBE_REPLY);
@@ -316,176 +205,10 @@ where
             }
         }
         let this = self.project();
-        this.connection.set_expiry(this.machine);
-    }
-
-    fn switch(self: Pin<&mut Self>) {
-        let this = self.project();
-        *this.wire = this.candidate.take().map(|candidate| *candidate);
-        this.connection.switch();
-        this.connection.endpoint.settings.notices.post(Notice::Upgrade {
-            user: this.connection.user().clone(),
-        });
-    }
-
-    fn begin_close(self: Pin<&mut Self>, reason: CloseReason) {
-        let this = self.project();
-        let endpoint: &Endpoint = &this.connection.endpoint;
-        let on_polling = this.machine.transport() == Transport::Polling;
-        let last_word = match &reason {
-            _ if !on_polling => None,
-            CloseReason::TransportClose => Some(LastWord::Closed),
-            reason if is_ours(reason) => Some(LastWord::Close),
-            _ => None,
-        };
-        let patience = match last_word {
-            Some(LastWord::Closed) => TOMBSTONE,
-            Some(_) => FAREWELL,
-            None => endpoint.settings.timing().ping_timeout,
-        };
-        this.connection.begin_close(keeps_queue(&reason), last_word);
-        endpoint.registry.leave_account(this.connection);
-        endpoint.settings.notices.post(Notice::Disconnect {
-            user: this.connection.user().clone(),
-            reason: reason.clone(),
-        });
-        *this.post = None;
-        *this.phase = Phase::Closing {
-            flushed: !keeps_queue(&reason),
-            reason,
-            until: Clock::now().into_std() + patience,
-        };
-    }
-
-    fn poll_closing(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        scratch: &mut Scratch,
-    ) -> Poll<()> {
-        let this = self.as_mut().project();
-        this.pipeline.poll(cx, this.connection);
-        let this = self.as_mut().project();
-        let Phase::Closing {
-            reason,
-            until,
-            flushed,
-        } = this.phase
-        else {
-            return busy(&this.pipeline);
-        };
-        let mut said = this.connection.said_goodbye();
-        if let Some(wire) = this.wire {
-            wire.stash(scratch);
-            if !*flushed {
-                *flushed = wire.poll_flush(cx, scratch, this.connection).is_ready();
-            }
-            said = *flushed && wire.poll_close(cx, scratch, reason).is_ready();
-        }
-        let left = this.leaving.is_none();
-        let late = Clock::now().into_std() >= *until;
-        if said && left || late {
-            *this.wire = None;
-            *this.leaving = None;
-            *this.phase = Phase::Gone;
-            forget(this.connection);
-            return busy(&this.pipeline);
-        }
-        Poll::Pending
-    }
-
-    fn flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        let this = self.as_mut().project();
-        if let Some(wire) = this.wire
-            && let Poll::Ready(Err(_)) = wire.poll_flush(cx, scratch, this.connection)
-        {
-            this.machine.close(CloseReason::TransportClose);
-            self.act();
+        if this.machine.transport() == Transport::Polling {
+            this.connection.set_expiry(this.machine.expires_at());
         }
     }
-
-    /// While nothing is read, the deadline of the heartbeat stands still if that is our doing; if
-    /// the client does not read, every byte that it takes is a sign of life.
-    fn note_intake(mut self: Pin<&mut Self>, intake: Intake) {
-        let this = self.as_mut().project();
-        let progress = this.wire.as_mut().is_some_and(Wire::take_progress);
-        let timing: &Timing = this.connection.endpoint.settings.timing();
-        match (intake, *this.held) {
-            (Intake::Held, false) => this.machine.hold(Clock::now().into_std(), timing),
-            (Intake::Open | Intake::Full, true) => {
-                this.machine.release(Clock::now().into_std(), timing);
-            }
-            (Intake::Full, false) if progress => {
-                let now = Clock::now().into_std();
-                this.machine.hold(now, timing);
-                this.machine.release(now, timing);
-            }
-            (Intake::Held, true) | (Intake::Open | Intake::Full, false) => return,
-        }
-        *this.held = intake == Intake::Held;
-        self.act();
-    }
-
-    /// Sets the timer to the next deadline. One that comes later than before is not moved: the
-    /// timer fires early once, and is set anew.
-    fn arm(self: Pin<&mut Self>, cx: &mut Context<'_>) {
-        let mut this = self.project();
-        let deadline = match this.phase {
-            Phase::Open => this.machine.poll_timeout(),
-            Phase::Closing { until, .. } => Some(*until),
-            Phase::Gone => None,
-        };
-        let Some(deadline) = deadline.map(Clock::from_std) else {
-            return;
-        };
-        let armed = this.armed_for.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if armed && this.sleep.deadline() <= deadline {
-            return;
-        }
-        if !armed || this.sleep.deadline() > deadline {
-            this.sleep.as_mut().reset(deadline);
-        }
-        *this.armed_for = Some(cx.waker().clone());
-        if this.sleep.poll(cx).is_ready() {
-            *this.armed_for = None;
-            cx.waker().wake_by_ref();
-        }
-    }
-}
-
-/// Pending while a handler is at work.
-fn busy<M: MakeHandler>(pipeline: &Pipeline<M>) -> Poll<()> {
-    if pipeline.is_busy() {
-        Poll::Pending
-    } else {
-        Poll::Ready(())
-    }
-}
-
-/// From now on requests and handles do not find the connection.
-fn forget(connection: &Arc<Connection>) {
-    connection.end();
-    connection.endpoint.registry.forget_sid(connection);
-}
-
-/// Whether the end of a connection is the server's doing, so that the client may hear it.
-const fn is_ours(reason: &CloseReason) -> bool {
-    matches!(
-        reason,
-        CloseReason::ForcedClose
-            | CloseReason::Application(_)
-            | CloseReason::Superseded
-            | CloseReason::QueueFull
-            | CloseReason::HandlerTimeout
-            | CloseReason::Shutdown
-    )
-}
-
-/// Whether what is queued still goes out.
-const fn keeps_queue(reason: &CloseReason) -> bool {
-    !matches!(
-        reason,
-        CloseReason::TransportClose | CloseReason::PingTimeout | CloseReason::QueueFull
-    )
 }
 
 impl<M, W> Future for Driver<M, W>

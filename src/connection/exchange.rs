@@ -35,6 +35,8 @@ pub(super) enum Stage {
 pub(super) struct Polling {
     pub(super) get: Get,
     pub(super) post: Post,
+    /// A payload had a fault: the POST that brought it is a bad request.
+    pub(super) malformed: bool,
     /// A websocket that wants to take over.
     pub(super) candidate: Candidate,
     /// From when on a new request finds the connection dead.

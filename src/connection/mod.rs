@@ -5,7 +5,10 @@
 //! one lock.
 
 mod calls;
-#[expect(clippy::module_inception, reason = "the connection of the connection room")]
+#[expect(
+    clippy::module_inception,
+    reason = "the connection of the connection room"
+)]
 mod connection;
 mod driver;
 mod endpoint;

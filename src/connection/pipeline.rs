@@ -68,7 +68,9 @@ impl<M: MakeHandler> Pipeline<M> {
     pub(super) fn take(self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
         let endpoint = connection.endpoint();
         let codec = &*endpoint.settings.codec;
-        let admission = endpoint.validators.admit(codec, data.into(), connection.socket());
+        let admission = endpoint
+            .validators
+            .admit(codec, data.into(), connection.socket());
         self.settle(admission, connection);
     }
 

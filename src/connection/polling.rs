@@ -12,10 +12,13 @@ use super::{
     exchange::{Candidate, Exchange, Get, LastWord, Polling, Post, Stage},
 };
 use crate::{
-    engine::{CloseReason, Payload, Rejection, Transport, put_binary, put_packet},
+    engine::{CloseReason, DecodeError, Payload, Rejection, Transport, put_binary, put_packet},
     error::RequestError,
     message::WireKind,
 };
+
+/// What a client hears of a POST whose body is no payload.
+const MALFORMED: &str = "malformed payload";
 
 /// The requests of a client on long polling, as they reach its connection.
 ///
@@ -59,7 +62,9 @@ impl Connection {
         }
         let polling = exchange.polling()?;
         if !matches!(polling.post, Post::None) {
-            exchange.request_close(CloseReason::TransportError("data request overlap from client"));
+            exchange.request_close(CloseReason::TransportError(
+                "data request overlap from client",
+            ));
             return Err(RequestError::Bad("overlapping data request"));
         }
         polling.post = Post::Reading;
@@ -121,13 +126,14 @@ impl Connection {
         let Ok(polling) = exchange.polling() else {
             return Poll::Ready(Err(Rejection::UnknownSid.into()));
         };
-        if queue_is_empty && (body.is_empty() || stage != Stage::Open) {
-            if let Some(word) = polling.last_word.take() {
-                put_packet(&mut body, word.packet());
-                polling.get = Get::None;
-                exchange.wake_driver();
-                return Poll::Ready(Ok(body));
-            }
+        if queue_is_empty
+            && (body.is_empty() || stage != Stage::Open)
+            && let Some(word) = polling.last_word.take()
+        {
+            put_packet(&mut body, word.packet());
+            polling.get = Get::None;
+            exchange.wake_driver();
+            return Poll::Ready(Ok(body));
         }
         if !body.is_empty() {
             polling.get = Get::None;
@@ -159,7 +165,9 @@ impl Connection {
 impl Exchange {
     fn check_request(&self, now: Instant) -> Result<(), RequestError> {
         let polling = self.polling.as_deref();
-        let expired = polling.and_then(|polling| polling.expires_at).is_some_and(|at| at <= now);
+        let expired = polling
+            .and_then(|polling| polling.expires_at)
+            .is_some_and(|at| at <= now);
         if self.stage == Stage::Open && expired {
             self.wake_driver();
         }
@@ -281,18 +289,28 @@ impl OpenPost {
     }
 
     /// Ready when all packets were handled.
-    pub(crate) fn poll_handled(&mut self, cx: &Context<'_>) -> Poll<()> {
+    ///
+    /// # Errors
+    ///
+    /// A bad request when something in the body is no packet.
+    pub(crate) fn poll_handled(&mut self, cx: &Context<'_>) -> Poll<Result<(), RequestError>> {
         let Some(connection) = &self.connection else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
-        if let Some(polling) = &mut connection.exchange.lock().polling
-            && let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post
-        {
-            *waker = Some(cx.waker().clone());
-            return Poll::Pending;
+        let mut malformed = false;
+        if let Some(polling) = &mut connection.exchange.lock().polling {
+            if let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post {
+                *waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            malformed = polling.malformed;
         }
         self.finish();
-        Poll::Ready(())
+        Poll::Ready(if malformed {
+            Err(RequestError::Bad(MALFORMED))
+        } else {
+            Ok(())
+        })
     }
 
     /// The request is answered without its packets; the connection lives on.
@@ -304,7 +322,13 @@ impl OpenPost {
         }
     }
 
-    /// The body is no payload: the connection closes.
+    /// Nothing of the body is delivered; the connection closes.
+    pub(crate) fn refuse(&mut self, error: DecodeError) -> RequestError {
+        self.fail(CloseReason::Malformed(error));
+        RequestError::Bad(MALFORMED)
+    }
+
+    /// The request broke off or is not for us: the connection closes.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if let Some(connection) = &self.connection {
             connection.exchange.lock().request_close(reason);

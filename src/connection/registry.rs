@@ -2,7 +2,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Registry {
     /// Connections whose socket id is known, those that are saying goodbye included.
     known: AtomicUsize,
     empty: Notify,
+    /// Nobody new is wanted.
+    closing: AtomicBool,
 }
 
 /// The sessions of one account; never empty while in the index.
@@ -50,6 +52,7 @@ impl Registry {
             by_account: std::array::from_fn(|_| RwLock::default()),
             known: AtomicUsize::new(0),
             empty: Notify::new(),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -102,6 +105,17 @@ impl Registry {
         }
     }
 
+    /// From now on nobody new is wanted. Who is added all the same, because it was on its way,
+    /// either is visited by a later [`for_each`](Self::for_each) or finds this out.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody new is wanted.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Ready when the last connection has said goodbye.
     pub(crate) async fn emptied(&self) {
         loop {
@@ -151,7 +165,9 @@ impl Registry {
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         let shards = self.by_account.iter();
-        shards.map(|shard| shard.read().iter().map(Sessions::len).sum::<usize>()).sum()
+        shards
+            .map(|shard| shard.read().iter().map(Sessions::len).sum::<usize>())
+            .sum()
     }
 
     fn hash(&self, key: &str) -> u64 {
@@ -165,7 +181,9 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("len", &self.len()).finish()
+        f.debug_struct("Registry")
+            .field("len", &self.len())
+            .finish()
     }
 }
 
@@ -228,7 +246,9 @@ impl Sessions {
             many.insert_unique(hash, Arc::clone(one), |entry| session_hash(entry, hasher));
             self.open = Open::Many(many);
         }
-        let Open::Many(many) = &mut self.open else { return None };
+        let Open::Many(many) = &mut self.open else {
+            return None;
+        };
         let entry = many.entry(
             session_hash(connection, hasher),
             |entry| entry.user().session() == connection.user().session(),

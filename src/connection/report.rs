@@ -7,6 +7,7 @@ use crate::{
     error::PublicError,
     message::{
         Cause, DecodeFailure, Frame, IntoArgs, Outgoing, Outlet as _, Refused, Reply, ReplyBody,
+        SendError, is_reserved,
     },
     notice::Notice,
 };
@@ -37,18 +38,33 @@ pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
         (None, Some(name), Some(args)) => Outgoing::new(name, args),
         (None, _, _) => return,
     };
-    match Frame::encode(connection.codec(), &message) {
-        Ok(frame) => connection.push_unbounded(frame),
-        Err(error) => failed(connection, called, Box::new(error)),
+    if message.event().is_some_and(is_reserved) {
+        return failed(connection, called, Box::new(SendError::ReservedEvent));
+    }
+    let sent = Frame::encode(connection.codec(), &message)
+        .map_err(SendError::Encode)
+        .and_then(|frame| connection.push_answer(frame));
+    if let Err(error) = sent {
+        failed(connection, called, Box::new(error));
     }
 }
 
 /// The handler failed.
-pub(super) fn failed(connection: &Connection, called: &Called, error: Box<dyn Error + Send + Sync>) {
+pub(super) fn failed(
+    connection: &Connection,
+    called: &Called,
+    error: Box<dyn Error + Send + Sync>,
+) {
     let error: Arc<dyn Error + Send + Sync> = error.into();
     let text = PublicError::text_in(&*error).unwrap_or(FAILED);
-    tell(connection, called.id, "error::handler", Some(&called.event), text);
-    connection.endpoint().settings.notices.post(Notice::Handler {
+    tell(
+        connection,
+        called.id,
+        "error::handler",
+        Some(&called.event),
+        text,
+    );
+    connection.notify(Notice::Handler {
         event: called.event.to_string(),
         error,
         user: connection.user().clone(),
@@ -74,7 +90,7 @@ pub(super) fn refused(connection: &Connection, refused: Refused) {
         _ => (None, NOT_A_MESSAGE),
     };
     tell(connection, refused.id, notice.name(), event, text);
-    connection.endpoint().settings.notices.post(notice);
+    connection.notify(notice);
 }
 
 /// Tells the client: as an event, unless the layer keeps silent, and as the answer that it
@@ -84,7 +100,9 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
     if connection.endpoint().settings.report_to_client {
         let event = event.map(|event| cut(event, TEXT));
         let args = event.map(|event| (event, text));
-        let args = args.as_ref().map_or_else(|| ().as_args(), IntoArgs::as_args);
+        let args = args
+            .as_ref()
+            .map_or_else(|| ().as_args(), IntoArgs::as_args);
         // A codec that has no events cannot say it, and a full queue drops it: so be it.
         if let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::new(name, args)) {
             drop(connection.try_push(frame.volatile()));
@@ -93,11 +111,16 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
     if let Some(id) = id
         && let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::failure(id, text))
     {
-        connection.push_unbounded(frame);
+        // Text of our own and of validators, in the codec's own words.
+        drop(connection.push_answer(frame));
     }
 }
 
 /// The beginning of a text, at most so many bytes of it.
 fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    let boundaries = (0..=bytes.min(text.len())).rev();
+    let end = boundaries
+        .into_iter()
+        .find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }

@@ -34,9 +34,9 @@ pub(crate) enum Channel {
 pub(crate) enum Output {
     /// Close the candidate and forget it; the connection goes on without.
     DropCandidate,
-    /// Send [`PROBE_REPLY`](super::PROBE_REPLY) on the candidate.
+    /// Send `3probe` on the candidate.
     ProbeReply,
-    /// Send [`PING`](super::PING), in turn with what is queued.
+    /// Send `2`, in turn with what is queued.
     Ping,
     /// End a pending poll with [`NOOP`](super::NOOP); without one do nothing.
     Noop,

@@ -39,10 +39,8 @@ mod tests;
 pub use error::{CloseReason, DecodeError};
 pub(crate) use handshake::Handshake;
 pub(crate) use machine::{Channel, Machine, Output};
-pub(crate) use packet::{
-    CLOSE, Control, Data, NOOP, PING, PROBE_REPLY, Packet, TEXT_TYPE, decode_base64,
-};
-pub(crate) use payload::{Part, Payload, put_binary, put_packet, put_separator, put_text};
+pub(crate) use packet::{CLOSE, Control, Data, NOOP, Packet, TEXT_TYPE, decode_base64};
+pub(crate) use payload::{Part, Payload, put_binary, put_packet};
 pub(crate) use query::{Query, QueryError};
 pub(crate) use rejection::Rejection;
 pub(crate) use timing::Timing;

@@ -1,9 +1,10 @@
 use std::ops::Range;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::DecodeError;
-use super::packet::{BASE64_TYPE, Control, Data, Packet, TEXT_TYPE, decode_base64, put_base64};
+use super::packet::{BASE64_TYPE, Control, Data, Packet, decode_base64, put_base64};
 
 /// What stands between two packets of one HTTP body.
 /// [Engine.IO v4, HTTP long-polling]
@@ -23,6 +24,8 @@ pub(crate) struct Payload {
     body: ByteString,
     /// Where the next packet begins; `None` when there is none.
     next: Option<usize>,
+    /// The packet after the body is not UTF-8.
+    is_cut: bool,
     has_pong: bool,
 }
 
@@ -43,10 +46,15 @@ impl Payload {
     /// # Errors
     ///
     /// [`DecodeError::TooManyPackets`], before anything of it is delivered.
-    pub(crate) fn decode(body: ByteString, max_packets: usize) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(body: Bytes, max_packets: usize) -> Result<Self, DecodeError> {
+        let (body, is_cut) = match ByteString::try_from(body.clone()) {
+            Ok(body) => (Some(body), false),
+            Err(error) => (whole_packets(&body, error.valid_up_to()), true),
+        };
         let mut has_pong = false;
         let mut ended = false;
-        for (index, packet) in body.split(SEPARATOR).enumerate() {
+        let packets = body.iter().flat_map(|body| body.split(SEPARATOR));
+        for (index, packet) in packets.enumerate() {
             if index >= max_packets {
                 return Err(DecodeError::TooManyPackets);
             }
@@ -57,8 +65,9 @@ impl Payload {
             }
         }
         Ok(Self {
-            body,
-            next: Some(0),
+            next: body.is_some().then_some(0),
+            body: body.unwrap_or_default(),
+            is_cut,
             has_pong,
         })
     }
@@ -91,11 +100,15 @@ impl Iterator for Payload {
 
     fn next(&mut self) -> Option<Part> {
         loop {
-            let range = self.next_range()?;
+            let Some(range) = self.next_range() else {
+                let is_cut = std::mem::take(&mut self.is_cut);
+                return is_cut.then_some(Part::Fault(DecodeError::Utf8));
+            };
             match self.part(range).unwrap_or_else(Part::Fault) {
                 Part::Control(Control::Pong { .. }) => {}
                 end @ (Part::Fault(_) | Part::Control(Control::Close)) => {
                     self.next = None;
+                    self.is_cut = false;
                     return Some(end);
                 }
                 part => return Some(part),
@@ -104,28 +117,27 @@ impl Iterator for Payload {
     }
 }
 
+/// The packets of a body before the one that is not UTF-8, if there are any.
+fn whole_packets(body: &Bytes, valid: usize) -> Option<ByteString> {
+    let end = body[..valid]
+        .iter()
+        .rposition(|byte| *byte == SEPARATOR as u8)?;
+    ByteString::try_from(body.slice(..end)).ok()
+}
+
 /// Begins a packet in a GET body: appends the separator unless `out` is empty.
-pub(crate) fn put_separator(out: &mut Vec<u8>) {
+fn put_separator(out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(SEPARATOR as u8);
     }
 }
 
 /// Appends a packet that is ready for the wire to a GET body.
+///
+/// The format knows no escape: a text with U+001E in it would arrive as several packets.
 pub(crate) fn put_packet(out: &mut Vec<u8>, packet: &[u8]) {
     put_separator(out);
     out.extend_from_slice(packet);
-}
-
-/// Appends a message of text to a GET body.
-///
-/// The format knows no escape: a text with U+001E in it arrives as several
-/// packets. JSON never holds one.
-pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_separator(out);
-    out.reserve(1 + text.len());
-    out.push(TEXT_TYPE);
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Appends a binary message to a GET body, as base64.
@@ -137,8 +149,6 @@ pub(crate) fn put_binary(out: &mut Vec<u8>, data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn text(text: &'static str) -> Part {
@@ -150,7 +160,7 @@ mod tests {
     }
 
     fn payload(body: &'static str) -> Payload {
-        Payload::decode(ByteString::from_static(body), 100).unwrap()
+        Payload::decode(Bytes::from_static(body.as_bytes()), 100).unwrap()
     }
 
     fn parts(body: &'static str) -> Vec<Part> {
@@ -169,8 +179,8 @@ mod tests {
 
     #[test]
     fn text_is_a_slice_of_the_body() {
-        let body = ByteString::from(String::from("4first\x1e4second"));
-        let whole = body.as_bytes().as_ptr_range();
+        let body = Bytes::from(String::from("4first\x1e4second"));
+        let whole = body.as_ptr_range();
 
         for part in Payload::decode(body, 2).unwrap() {
             let Part::Message(Data::Text(text)) = part else {
@@ -214,6 +224,23 @@ mod tests {
         );
     }
 
+    /// E28.
+    #[test]
+    fn what_stands_before_a_packet_that_is_not_utf8_counts() {
+        let parts = |body: &'static [u8]| -> Vec<Part> {
+            Payload::decode(Bytes::from_static(body), 2)
+                .unwrap()
+                .collect()
+        };
+        let fault = || Part::Fault(DecodeError::Utf8);
+
+        assert_eq!(parts(b"4a\x1e4\xff\x1e4b"), [text("a"), fault()]);
+        assert_eq!(parts(b"4a\x1e4\xc3"), [text("a"), fault()]);
+        assert_eq!(parts(b"4\xff"), [fault()]);
+        assert_eq!(parts(b"4a\x1ez\xff").len(), 2);
+        assert_eq!(parts(b"1\x1e4\xff"), [Part::Control(Control::Close)]);
+    }
+
     /// E25.
     #[test]
     fn what_follows_a_close_is_dropped() {
@@ -253,11 +280,11 @@ mod tests {
 
     #[test]
     fn too_many_packets_are_a_fault_of_the_whole_body() {
-        let decode = |max| Payload::decode(ByteString::from_static("4a\x1e4b\x1e4c"), max);
+        let decode = |max| Payload::decode(Bytes::from_static(b"4a\x1e4b\x1e4c"), max);
 
         assert_eq!(decode(3).unwrap().count(), 3);
         assert_eq!(decode(2).unwrap_err(), DecodeError::TooManyPackets);
-        let empty = Payload::decode(ByteString::new(), 0);
+        let empty = Payload::decode(Bytes::new(), 0);
         assert_eq!(empty.unwrap_err(), DecodeError::TooManyPackets);
     }
 
@@ -265,9 +292,9 @@ mod tests {
     fn a_get_body_joins_packets_by_separators() {
         let mut out = Vec::new();
         put_packet(&mut out, b"0{}");
-        put_text(&mut out, "h\u{e9}");
+        put_packet(&mut out, "4h\u{e9}".as_bytes());
         put_binary(&mut out, &[1, 2, 3, 4]);
-        put_text(&mut out, "");
+        put_packet(&mut out, b"4");
 
         assert_eq!(out, "0{}\x1e4h\u{e9}\x1ebAQIDBA==\x1e4".as_bytes());
     }

@@ -46,12 +46,7 @@ impl Rejection {
         }
     }
 
-    /// The answer's body, `{"code":n,"message":".."}`, with the usual message.
-    pub(crate) fn to_json(self) -> Bytes {
-        self.to_json_with(self.message())
-    }
-
-    /// The answer's body with another message.
+    /// The answer's body, `{"code":n,"message":".."}`.
     pub(crate) fn to_json_with(self, message: &str) -> Bytes {
         let body = Body {
             code: self.code(),
@@ -106,7 +101,7 @@ mod tests {
                 r#"{"code":5,"message":"Unsupported protocol version"}"#,
             ),
         ] {
-            assert_eq!(rejection.to_json(), body);
+            assert_eq!(rejection.to_json_with(rejection.message()), body);
         }
     }
 

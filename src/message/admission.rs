@@ -79,7 +79,9 @@ pub(crate) struct Asking {
 impl Asking {
     /// Ready with the admission; not to be polled again then.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Admission>> {
-        let answer = AssertUnwindSafe(&mut self.answer).catch_unwind().poll_unpin(cx);
+        let answer = AssertUnwindSafe(&mut self.answer)
+            .catch_unwind()
+            .poll_unpin(cx);
         answer.map(|answer| {
             let candidate = self.candidate.take()?;
             Some(match answer {
@@ -100,10 +102,7 @@ pub(crate) struct Refused {
 
 pub(crate) enum Cause {
     Undecodable(DecodeFailure),
-    Invalid {
-        event: ByteString,
-        refusal: Refusal,
-    },
+    Invalid { event: ByteString, refusal: Refusal },
 }
 
 impl Refused {

@@ -96,7 +96,9 @@ impl Args {
     pub fn len(&self) -> usize {
         match &self.0 {
             Repr::Empty => 0,
-            Repr::Json(text) => serde_json::from_str::<Vec<IgnoredAny>>(text).map_or(0, |all| all.len()),
+            Repr::Json(text) => {
+                serde_json::from_str::<Vec<IgnoredAny>>(text).map_or(0, |all| all.len())
+            }
             Repr::Values(values) => values.len(),
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => 1,
         }
@@ -150,12 +152,27 @@ impl Args {
             Repr::Values(values) => match &values[..] {
                 [] => serde_json::from_str("null").map_err(mismatch::<T>),
                 [only] => T::deserialize(only).map_err(mismatch::<T>),
-                several => {
-                    T::deserialize(serde::de::value::SeqDeserializer::new(several.iter()))
-                        .map_err(mismatch::<T>)
-                }
+                several => sequence(several.iter()),
             },
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => self.only(),
+        }
+    }
+
+    /// All arguments as a sequence, however many there are: `T` is a tuple, an array or a `Vec`, and
+    /// may borrow from these arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgsError::Mismatch`] when they are not a `T`, or more or fewer than it takes.
+    pub fn all<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ArgsError> {
+        match &self.0 {
+            Repr::Empty => serde_json::from_str("[]").map_err(mismatch::<T>),
+            Repr::Json(text) => serde_json::from_str(text).map_err(mismatch::<T>),
+            Repr::Values(values) => sequence(values.iter()),
+            Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => {
+                let only: serde_json::Value = self.only()?;
+                T::deserialize(serde_json::Value::Array(vec![only])).map_err(mismatch::<T>)
+            }
         }
     }
 
@@ -232,6 +249,13 @@ impl Serialize for AsBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }
+}
+
+fn sequence<'a, T: Deserialize<'a>>(
+    values: std::slice::Iter<'a, serde_json::Value>,
+) -> Result<T, ArgsError> {
+    let sequence = serde::de::value::SeqDeserializer::new(values);
+    T::deserialize(sequence).map_err(mismatch::<T>)
 }
 
 fn mismatch<T: ?Sized>(error: serde_json::Error) -> ArgsError {

@@ -112,7 +112,10 @@ impl EncodeError {
 
 /// Whether a message travels as text or as binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "Engine.IO has these two and no more")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "Engine.IO has these two and no more"
+)]
 pub enum WireKind {
     /// UTF-8.
     Text,

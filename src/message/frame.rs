@@ -24,6 +24,9 @@ thread_local! {
 /// A scratch buffer that grew beyond this many bytes is given back.
 const SCRATCH_KEPT: usize = 64 * 1024;
 
+/// What stands between packets on long polling.
+const SEPARATOR: u8 = 0x1e;
+
 /// The type byte of an Engine.IO message in text.
 const MESSAGE: u8 = b'4';
 
@@ -128,6 +131,12 @@ impl Frame {
         &self.bytes[usize::from(self.header)..]
     }
 
+    /// Whether long polling can carry it: there, U+001E in a text would end the packet and begin
+    /// another one. JSON never holds one.
+    pub(crate) fn suits_polling(&self) -> bool {
+        self.kind == WireKind::Binary || !self.payload().contains(&SEPARATOR)
+    }
+
     /// What it counts in a queue, in bytes.
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
@@ -161,7 +170,10 @@ mod tests {
         let args = Args::text("x".repeat(70_000));
         let frame = Frame::encode(&Raw, &Outgoing::new("message", args.as_args())).unwrap();
         assert_eq!(frame.payload().len(), 70_001);
-        assert_eq!(frame.bytes()[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]);
+        assert_eq!(
+            frame.bytes()[..10],
+            [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]
+        );
     }
 
     #[test]

@@ -17,7 +17,10 @@ const MESSAGE: ByteString = ByteString::from_static("message");
 /// `{"event": NAME, "args": [..], "id": N}`; `args` and `id` may be missing. An object without
 /// `event` is the event `message` with that object as its only argument.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a codec without settings is its own name")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a codec without settings is its own name"
+)]
 pub struct Json;
 
 impl Codec for Json {
@@ -259,11 +262,22 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_malformed() {
-        for text in ["", "{", "hello", r#"{"event":"a"} x"#, r#"{"event":5, x"#, "[1,", r#"{"a":1"#] {
+        for text in [
+            "",
+            "{",
+            "hello",
+            r#"{"event":"a"} x"#,
+            r#"{"event":5, x"#,
+            "[1,",
+            r#"{"a":1"#,
+        ] {
             assert!(is_malformed(text), "{text}");
         }
         let binary = RawInput::from(bytes::Bytes::from_static(b"{}"));
-        assert!(matches!(Json.decode(&binary), Err(DecodeFailure::Malformed(_))));
+        assert!(matches!(
+            Json.decode(&binary),
+            Err(DecodeFailure::Malformed(_))
+        ));
     }
 
     #[test]
@@ -290,7 +304,11 @@ mod tests {
 
     #[test]
     fn deep_nesting_in_the_args_is_no_stack_overflow() {
-        let text = format!(r#"{{"event":"a","args":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let text = format!(
+            r#"{{"event":"a","args":{}{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         let envelope = decode(&text).unwrap();
         assert!(envelope.args.get::<serde_json::Value>(0).is_err());
     }
@@ -309,8 +327,14 @@ mod tests {
             encode(&Outgoing::new("x\"y", args.as_args())),
             r#"{"event":"x\"y","args":["a\"b",2]}"#
         );
-        assert_eq!(encode(&Outgoing::answer(3, ().as_args())), r#"{"id":3,"args":[]}"#);
-        assert_eq!(encode(&Outgoing::failure(4, "no")), r#"{"id":4,"error":"no"}"#);
+        assert_eq!(
+            encode(&Outgoing::answer(3, ().as_args())),
+            r#"{"id":3,"args":[]}"#
+        );
+        assert_eq!(
+            encode(&Outgoing::failure(4, "no")),
+            r#"{"id":4,"error":"no"}"#
+        );
     }
 
     #[test]

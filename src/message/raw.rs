@@ -10,7 +10,10 @@ use crate::engine::Data;
 ///
 /// Names of events do not travel; answers to messages do not exist.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a codec without settings is its own name")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a codec without settings is its own name"
+)]
 pub struct Raw;
 
 impl Codec for Raw {
@@ -64,16 +67,23 @@ mod tests {
 
     #[test]
     fn text_stays_text_and_binary_stays_binary() {
-        assert_eq!(round_trip(&"{not json".into()), (b"{not json".to_vec(), WireKind::Text));
+        assert_eq!(
+            round_trip(&"{not json".into()),
+            (b"{not json".to_vec(), WireKind::Text)
+        );
         let bytes = Bytes::from_static(&[0, 255, 30]);
-        assert_eq!(round_trip(&bytes.into()), (vec![0, 255, 30], WireKind::Binary));
+        assert_eq!(
+            round_trip(&bytes.into()),
+            (vec![0, 255, 30], WireKind::Binary)
+        );
     }
 
     #[test]
     fn a_single_string_can_be_sent() {
         let mut out = Vec::new();
         let args = ("hi",);
-        Raw.encode(&Outgoing::new("message", args.as_args()), &mut out).unwrap();
+        Raw.encode(&Outgoing::new("message", args.as_args()), &mut out)
+            .unwrap();
         assert_eq!(out, b"hi");
     }
 

@@ -47,10 +47,7 @@ impl Reply {
 
     /// An event for the sender.
     #[must_use]
-    pub fn event(
-        name: impl Into<Cow<'static, str>>,
-        args: impl IntoArgs + Send + 'static,
-    ) -> Self {
+    pub fn event(name: impl Into<Cow<'static, str>>, args: impl IntoArgs + Send + 'static) -> Self {
         Self {
             body: ReplyBody::Event(name.into(), args.into_owned()),
         }

@@ -52,6 +52,10 @@ pub enum SendError {
     /// The message alone is larger than the queue may be.
     #[error("message is larger than the outgoing queue")]
     TooLarge,
+    /// The text holds U+001E, which long polling cannot carry, and the client is on long polling.
+    /// Only codecs that do not escape it, such as [`Raw`](crate::Raw), can meet this.
+    #[error("text holds the separator of long polling")]
+    Separator,
     /// Names of events that begin with `error::` are the library's own.
     #[error("event name is reserved")]
     ReservedEvent,
@@ -143,13 +147,18 @@ impl fmt::Debug for Socket {
     }
 }
 
+/// Whether only the library sends events of this name.
+pub(crate) fn is_reserved(event: &str) -> bool {
+    event.starts_with(RESERVED)
+}
+
 /// An event of the application as a frame.
 pub(crate) fn encode_event(
     codec: &dyn Codec,
     event: &str,
     args: &impl IntoArgs,
 ) -> Result<Frame, SendError> {
-    if event.starts_with(RESERVED) {
+    if is_reserved(event) {
         return Err(SendError::ReservedEvent);
     }
     Frame::encode(codec, &Outgoing::new(event, args.as_args())).map_err(SendError::Encode)

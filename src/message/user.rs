@@ -18,6 +18,7 @@ struct Parts {
 
 impl User {
     /// Puts a user together; a server does so at every handshake, tests may do so too.
+    #[must_use]
     pub fn new(account: &str, session: &str, sid: &str) -> Self {
         let text = [account, session, sid].concat().into_boxed_str();
         Self {
@@ -75,7 +76,10 @@ mod tests {
     #[test]
     fn debug_does_not_show_the_sid() {
         let shown = format!("{:?}", User::new("ann", "s", "secret-sid"));
-        assert!(shown.contains("ann") && !shown.contains("secret"), "{shown}");
+        assert!(
+            shown.contains("ann") && !shown.contains("secret"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -4,17 +4,28 @@ use serde::de::DeserializeOwned;
 
 use super::{Args, ArgsError, User};
 
+/// What a client hears of arguments that are not what was asked for.
+const NOT_THE_SHAPE: &str = "arguments do not fit the event";
+
 /// A validator's no, with a text for the client: at most 256 bytes of it are sent.
+///
+/// What only the application may know, such as the argument that did not fit, is its
+/// [`source`](std::error::Error::source).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
     text: String,
+    #[source]
+    cause: Option<Box<ArgsError>>,
 }
 
 impl Refusal {
     /// Refuses with a text that the client may read.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into() }
+        Self {
+            text: text.into(),
+            cause: None,
+        }
     }
 
     /// The text for the client.
@@ -42,9 +53,13 @@ impl From<&str> for Refusal {
     }
 }
 
+/// The client does not read the error, which may show our types and its own message.
 impl From<ArgsError> for Refusal {
     fn from(error: ArgsError) -> Self {
-        Self::new(error.to_string())
+        Self {
+            text: NOT_THE_SHAPE.into(),
+            cause: Some(Box::new(error)),
+        }
     }
 }
 

@@ -24,7 +24,10 @@ pub(crate) fn accept(method: &Method, headers: &HeaderMap) -> Result<HeaderValue
     if method != Method::GET {
         return Err(RequestError::Engine(crate::engine::Rejection::BadMethod));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
         return Err(RequestError::Bad("unsupported websocket version"));
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
@@ -85,7 +88,10 @@ mod tests {
             ("13", "dGhlIHNhbXBsZSBub25j"),
             ("13", "!!!!IHNhbXBsZSBub25jZQ=="),
         ] {
-            assert!(accept(&Method::GET, &headers(version, key)).is_err(), "{version} {key}");
+            assert!(
+                accept(&Method::GET, &headers(version, key)).is_err(),
+                "{version} {key}"
+            );
         }
         assert!(accept(&Method::GET, &HeaderMap::new()).is_err());
     }
@@ -95,7 +101,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::UPGRADE, HeaderValue::from_static("h2c, WebSocket"));
         assert!(!wants_websocket(&headers));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(
+            header::CONNECTION,
+            HeaderValue::from_static("keep-alive, Upgrade"),
+        );
         assert!(wants_websocket(&headers));
     }
 }

@@ -1,10 +1,6 @@
 use http::{HeaderMap, Uri, header};
 
-use crate::{
-    config::Origins,
-    engine::Rejection,
-    error::RequestError,
-};
+use crate::{config::Origins, engine::Rejection, error::RequestError};
 
 /// Refuses a page of a foreign origin that connects with the browser's cookies.
 ///
@@ -12,11 +8,7 @@ use crate::{
 ///
 /// [`RequestError::Forbidden`] when the origin is not ours and not on the list, a bad request
 /// when it is not a text.
-pub(crate) fn check(
-    origins: &Origins,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(), RequestError> {
+pub(crate) fn check(origins: &Origins, uri: &Uri, headers: &HeaderMap) -> Result<(), RequestError> {
     let mut given = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = given.next() else {
         return Ok(());
@@ -28,7 +20,9 @@ pub(crate) fn check(
     let alone = given.next().is_none();
     let trusted = alone
         && (is_same(origin, uri, headers)
-            || listed.iter().any(|listed| origin.eq_ignore_ascii_case(listed)));
+            || listed
+                .iter()
+                .any(|listed| origin.eq_ignore_ascii_case(listed)));
     if trusted || !headers.contains_key(header::COOKIE) {
         return Ok(());
     }
@@ -72,26 +66,71 @@ mod tests {
 
     #[test]
     fn a_foreign_page_may_not_bring_cookies() {
-        assert!(!allowed(&same_only(), "https://evil.example", "good.example", true));
+        assert!(!allowed(
+            &same_only(),
+            "https://evil.example",
+            "good.example",
+            true
+        ));
         assert!(!allowed(&same_only(), "null", "good.example", true));
-        assert!(!allowed(&same_only(), "https://good.example.evil", "good.example", true));
+        assert!(!allowed(
+            &same_only(),
+            "https://good.example.evil",
+            "good.example",
+            true
+        ));
     }
 
     #[test]
     fn without_cookies_or_from_the_same_origin_it_may_connect() {
-        assert!(allowed(&same_only(), "https://evil.example", "good.example", false));
-        assert!(allowed(&same_only(), "https://good.example", "good.example", true));
-        assert!(allowed(&same_only(), "https://good.example", "good.example:443", true));
-        assert!(allowed(&same_only(), "http://localhost:3000", "localhost:3000", true));
-        assert!(!allowed(&same_only(), "http://localhost:3000", "localhost:3001", true));
+        assert!(allowed(
+            &same_only(),
+            "https://evil.example",
+            "good.example",
+            false
+        ));
+        assert!(allowed(
+            &same_only(),
+            "https://good.example",
+            "good.example",
+            true
+        ));
+        assert!(allowed(
+            &same_only(),
+            "https://good.example",
+            "good.example:443",
+            true
+        ));
+        assert!(allowed(
+            &same_only(),
+            "http://localhost:3000",
+            "localhost:3000",
+            true
+        ));
+        assert!(!allowed(
+            &same_only(),
+            "http://localhost:3000",
+            "localhost:3001",
+            true
+        ));
     }
 
     #[test]
     fn a_listed_origin_may_bring_cookies() {
         let listed = Origins::SameAnd(Box::new(["https://app.example".into()]));
         assert!(allowed(&listed, "https://app.example", "api.example", true));
-        assert!(!allowed(&listed, "https://app.example:8443", "api.example", true));
-        assert!(allowed(&Origins::Any, "https://evil.example", "good.example", true));
+        assert!(!allowed(
+            &listed,
+            "https://app.example:8443",
+            "api.example",
+            true
+        ));
+        assert!(allowed(
+            &Origins::Any,
+            "https://evil.example",
+            "good.example",
+            true
+        ));
     }
 
     #[test]

@@ -4,14 +4,13 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use bytestring::ByteString;
 use http::{HeaderMap, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
     connection::OpenPost,
-    engine::{CloseReason, DecodeError, Payload, Rejection},
+    engine::{CloseReason, Payload, Rejection},
     error::RequestError,
 };
 
@@ -72,7 +71,7 @@ impl<B: Body> PostBody<B> {
             ready!(self.as_mut().poll_read(cx))?;
             self.as_mut().submit()?;
         }
-        self.project().post.poll_handled(cx).map(Ok)
+        self.project().post.poll_handled(cx)
     }
 
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
@@ -107,19 +106,13 @@ impl<B: Body> PostBody<B> {
     fn submit(self: Pin<&mut Self>) -> Result<(), RequestError> {
         let this = self.project();
         let body = std::mem::take(this.read).freeze();
-        let payload = ByteString::try_from(body)
-            .map_err(|_| DecodeError::Utf8)
-            .and_then(|body| Payload::decode(body, *this.max_packets));
-        match payload {
+        match Payload::decode(body, *this.max_packets) {
             Ok(payload) => {
                 this.post.submit(payload);
                 *this.submitted = true;
                 Ok(())
             }
-            Err(error) => {
-                this.post.fail(CloseReason::Malformed(error));
-                Err(RequestError::Bad("malformed payload"))
-            }
+            Err(error) => Err(this.post.refuse(error)),
         }
     }
 }

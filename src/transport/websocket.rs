@@ -5,16 +5,16 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use bytestring::ByteString;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::packets::{Owned, in_bytes, in_scratch};
 use crate::{
     connection::{Batch, Broken, Connection, Received, Scratch, Wire},
-    engine::{CloseReason, Data, DecodeError, Packet, decode_base64},
+    engine::{CloseReason, DecodeError},
     message::Frame,
-    websocket::{CloseCode, Decoder, Incoming, Payload, ProtocolError, close_frame, pong},
+    websocket::{CloseCode, Decoder, ProtocolError, close_frame, pong},
 };
 
 /// A websocket over any byte stream.
@@ -105,7 +105,9 @@ where
             } else {
                 let start = scratch.unread.start;
                 scratch.unread.start += decoded.consumed;
-                decoded.message.map(|message| in_scratch(message, start, scratch))
+                decoded
+                    .message
+                    .map(|message| in_scratch(message, start, scratch))
             };
             if let Some(received) = self.take(incoming?) {
                 return Some(received);
@@ -219,7 +221,8 @@ where
 
     fn stash(&mut self, scratch: &mut Scratch) {
         if !scratch.unread.is_empty() {
-            self.rest.extend_from_slice(&scratch.input[scratch.unread.clone()]);
+            self.rest
+                .extend_from_slice(&scratch.input[scratch.unread.clone()]);
             scratch.unread = 0..0;
         } else if self.rest.is_empty() && self.rest.capacity() > 0 {
             self.rest = BytesMut::new();
@@ -248,10 +251,9 @@ where
         scratch: &mut Scratch,
         connection: &Connection,
     ) -> Poll<Result<(), Broken>> {
-        if !self.unsent.is_empty() || !self.first.is_empty() {
-            if let Err(broken) = ready!(self.poll_flush_first(cx)) {
-                return Poll::Ready(Err(broken));
-            }
+        let begun = !self.unsent.is_empty() || !self.first.is_empty();
+        if begun && let Err(broken) = ready!(self.poll_flush_first(cx)) {
+            return Poll::Ready(Err(broken));
         }
         let mut wrote = false;
         loop {
@@ -288,18 +290,26 @@ where
         loop {
             match self.closing {
                 Closing::No => {
-                    let code = self.fault.unwrap_or(code_for(reason));
+                    let code = self.fault.unwrap_or_else(|| code_for(reason));
                     self.first.extend_from_slice(close_frame(code, "").as_ref());
                     self.closing = Closing::Writing;
                 }
                 Closing::Writing => {
                     let written = ready!(self.poll_flush_first(cx)).is_ok();
-                    self.closing = if written { Closing::ShuttingDown } else { Closing::Done };
+                    self.closing = if written {
+                        Closing::ShuttingDown
+                    } else {
+                        Closing::Done
+                    };
                 }
                 Closing::ShuttingDown => {
                     let shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
                     let over = self.heard_close || !shut;
-                    self.closing = if over { Closing::Done } else { Closing::Draining };
+                    self.closing = if over {
+                        Closing::Done
+                    } else {
+                        Closing::Draining
+                    };
                 }
                 Closing::Draining => match ready!(self.poll_read(cx, &mut scratch.input)) {
                     Ok(0) | Err(_) => self.closing = Closing::Done,
@@ -320,74 +330,4 @@ const fn code_for(reason: &CloseReason) -> CloseCode {
         CloseReason::Superseded | CloseReason::QueueFull => CloseCode::POLICY,
         _ => CloseCode::NORMAL,
     }
-}
-
-/// What was decoded, out of the buffers that it lay in.
-enum Owned {
-    Packet(Received),
-    Ping(Bytes),
-    Pong,
-    Close,
-}
-
-fn in_scratch(message: Incoming, start: usize, scratch: &mut Scratch) -> Owned {
-    match message {
-        Incoming::Text(Payload::InPlace(range)) => {
-            let range = start + range.start..start + range.end;
-            match Packet::decode(&scratch.input[range.clone()]) {
-                Ok(Packet::Text(_)) => text(scratch.keep(range.start + 1..range.end)),
-                other => packet(other),
-            }
-        }
-        Incoming::Binary(Payload::InPlace(range)) => {
-            binary(scratch.keep(start + range.start..start + range.end))
-        }
-        Incoming::Ping(Payload::InPlace(range)) => {
-            Owned::Ping(scratch.keep(start + range.start..start + range.end))
-        }
-        other => in_bytes(other, &Bytes::new()),
-    }
-}
-
-/// `consumed` is what ranges in place refer to.
-fn in_bytes(message: Incoming, consumed: &Bytes) -> Owned {
-    let owned = |payload| match payload {
-        Payload::InPlace(range) => consumed.slice(range),
-        Payload::Owned(bytes) => bytes,
-    };
-    match message {
-        Incoming::Text(payload) => {
-            let bytes = owned(payload);
-            match Packet::decode(&bytes) {
-                Ok(Packet::Text(_)) => text(bytes.slice(1..)),
-                other => packet(other),
-            }
-        }
-        Incoming::Binary(payload) => binary(owned(payload)),
-        Incoming::Ping(payload) => Owned::Ping(owned(payload)),
-        Incoming::Pong => Owned::Pong,
-        Incoming::Close(_) => Owned::Close,
-    }
-}
-
-fn text(bytes: Bytes) -> Owned {
-    Owned::Packet(match ByteString::try_from(bytes) {
-        Ok(text) => Received::Message(Data::Text(text)),
-        Err(_) => Received::Malformed(DecodeError::Utf8),
-    })
-}
-
-fn binary(bytes: Bytes) -> Owned {
-    Owned::Packet(Received::Message(Data::Binary(bytes)))
-}
-
-fn packet(decoded: Result<Packet<'_>, DecodeError>) -> Owned {
-    Owned::Packet(match decoded {
-        Ok(Packet::Base64(data)) => match decode_base64(data) {
-            Ok(bytes) => Received::Message(Data::Binary(bytes)),
-            Err(error) => Received::Malformed(error),
-        },
-        Ok(packet) => Received::Control(packet.control()),
-        Err(error) => Received::Malformed(error),
-    })
 }

@@ -38,6 +38,7 @@ impl Assembly {
     }
 
     /// How many bytes of memory it owns.
+    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.data.capacity()
     }

@@ -13,24 +13,12 @@ impl CloseCode {
     pub(crate) const GOING_AWAY: Self = Self(1001);
     /// The peer broke the protocol.
     pub(crate) const PROTOCOL_ERROR: Self = Self(1002);
-    /// The peer sent a kind of data that is not accepted.
-    pub(crate) const UNSUPPORTED: Self = Self(1003);
     /// The peer's data does not fit its kind, as text that is not UTF-8.
     pub(crate) const INVALID_DATA: Self = Self(1007);
     /// The peer broke a rule of this side that has no code of its own.
     pub(crate) const POLICY: Self = Self(1008);
     /// The peer's message is too large.
     pub(crate) const TOO_BIG: Self = Self(1009);
-    /// The client misses an extension that it needs.
-    pub(crate) const EXTENSION_MISSING: Self = Self(1010);
-    /// The server met a condition that it did not expect.
-    pub(crate) const INTERNAL_ERROR: Self = Self(1011);
-    /// The server restarts.
-    pub(crate) const RESTART: Self = Self(1012);
-    /// The server is overloaded: try again later.
-    pub(crate) const TRY_AGAIN_LATER: Self = Self(1013);
-    /// A gateway got a bad response from the server behind it.
-    pub(crate) const BAD_GATEWAY: Self = Self(1014);
 
     /// The code of that number, or `None` where it may not be sent.
     pub(crate) const fn new(code: u16) -> Option<Self> {

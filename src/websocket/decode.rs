@@ -1,6 +1,6 @@
 //! Bytes in, messages out.
 
-use std::mem::{size_of, take};
+use std::mem::take;
 use std::ops::Range;
 
 use super::assembly::Assembly;
@@ -79,6 +79,7 @@ impl Decoder {
     }
 
     /// How many bytes of memory are held for what is partial.
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.unfinished.as_ref().map_or(0, |unfinished| {
             let message = unfinished.message.as_ref().map_or(0, Assembly::capacity);

@@ -15,7 +15,7 @@ const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 const FIN: u8 = 0x80;
 
 /// How many bytes the header before a payload of that length takes.
-pub(crate) const fn header_len(payload_len: usize) -> usize {
+const fn header_len(payload_len: usize) -> usize {
     match payload_len {
         0..=125 => 2,
         126..=0xFFFF => 4,
@@ -46,16 +46,6 @@ pub(crate) fn header(opcode: Opcode, payload_len: usize) -> Header {
     }
 }
 
-/// Appends the header of a whole, unmasked frame.
-pub(crate) fn put_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
-    out.extend_from_slice(header(opcode, payload_len).as_ref());
-}
-
-/// A ping. Of the payload 125 bytes have room, the rest is cut.
-pub(crate) fn ping(payload: &[u8]) -> ControlFrame {
-    ControlFrame::new(Opcode::Ping, &[payload])
-}
-
 /// The answer to a ping with that payload. 125 bytes have room, the rest is cut.
 pub(crate) fn pong(payload: &[u8]) -> ControlFrame {
     ControlFrame::new(Opcode::Pong, &[payload])
@@ -71,11 +61,6 @@ pub(crate) fn close_frame(code: CloseCode, reason: &str) -> ControlFrame {
         Opcode::Close,
         &[&code.get().to_be_bytes(), reason.as_bytes()],
     )
-}
-
-/// A close frame that gives no code, the answer to one that gave none.
-pub(crate) fn empty_close_frame() -> ControlFrame {
-    ControlFrame::new(Opcode::Close, &[])
 }
 
 /// The bytes of a header, in place.

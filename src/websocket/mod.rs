@@ -25,10 +25,7 @@ mod tests;
 
 pub(crate) use close::{CloseCode, CloseFrame};
 pub(crate) use decode::Decoder;
-pub(crate) use encode::{
-    ControlFrame, Header, MAX_HEADER, close_frame, empty_close_frame, header, header_len, ping,
-    pong, put_header,
-};
+pub(crate) use encode::{MAX_HEADER, close_frame, header, pong};
 pub(crate) use error::ProtocolError;
 pub(crate) use incoming::{Decoded, Incoming, Limits, Payload};
 pub(crate) use opcode::Opcode;

@@ -1,9 +1,6 @@
 //! The bytes of the server's frames.
 
-use super::super::{
-    CloseCode, ControlFrame, Header, MAX_HEADER, Opcode, close_frame, empty_close_frame, header,
-    header_len, ping, pong, put_header,
-};
+use super::super::{CloseCode, MAX_HEADER, Opcode, close_frame, header, pong};
 
 #[test]
 fn a_length_takes_its_shortest_form() {
@@ -16,14 +13,9 @@ fn a_length_takes_its_shortest_form() {
         (0x0102_0304, &[0x81, 127, 0, 0, 0, 0, 1, 2, 3, 4]),
     ];
     for (length, expected) in cases {
-        let bytes: Header = header(Opcode::Text, length);
-        assert_eq!(bytes.as_ref(), expected);
-        assert_eq!(header_len(length), expected.len());
-        let mut out = b"before".to_vec();
-        put_header(&mut out, Opcode::Text, length);
-        assert_eq!(out, [b"before", expected].concat());
+        assert_eq!(header(Opcode::Text, length).as_ref(), expected);
     }
-    assert_eq!(header_len(usize::MAX), MAX_HEADER);
+    assert_eq!(header(Opcode::Text, usize::MAX).as_ref().len(), MAX_HEADER);
 }
 
 #[test]
@@ -32,7 +24,6 @@ fn every_opcode_has_its_bits() {
         (Opcode::Text, 0x81),
         (Opcode::Binary, 0x82),
         (Opcode::Close, 0x88),
-        (Opcode::Ping, 0x89),
         (Opcode::Pong, 0x8A),
     ];
     for (opcode, bits) in opcodes {
@@ -42,7 +33,7 @@ fn every_opcode_has_its_bits() {
 
 #[test]
 fn a_pong_repeats_the_payload() {
-    let frame: ControlFrame = pong(b"abc");
+    let frame = pong(b"abc");
     assert_eq!(frame.as_ref(), b"\x8A\x03abc");
     assert_eq!(pong(b"").as_ref(), b"\x8A\x00");
     assert_eq!(
@@ -52,11 +43,10 @@ fn a_pong_repeats_the_payload() {
 }
 
 #[test]
-fn a_ping_is_cut_at_125_bytes() {
-    assert_eq!(ping(b"abc").as_ref(), b"\x89\x03abc");
+fn a_pong_is_cut_at_125_bytes() {
     assert_eq!(
-        ping(&[7; 200]).as_ref(),
-        [&[0x89, 125][..], &[7; 125]].concat()
+        pong(&[7; 200]).as_ref(),
+        [&[0x8A, 125][..], &[7; 125]].concat()
     );
 }
 
@@ -68,7 +58,6 @@ fn a_close_frame_gives_code_and_reason() {
         close_frame(CloseCode::NORMAL, "").as_ref(),
         b"\x88\x02\x03\xE8"
     );
-    assert_eq!(empty_close_frame().as_ref(), b"\x88\x00");
 }
 
 #[test]
@@ -94,19 +83,11 @@ fn the_named_close_codes_may_be_sent() {
         CloseCode::NORMAL,
         CloseCode::GOING_AWAY,
         CloseCode::PROTOCOL_ERROR,
-        CloseCode::UNSUPPORTED,
         CloseCode::INVALID_DATA,
         CloseCode::POLICY,
         CloseCode::TOO_BIG,
-        CloseCode::EXTENSION_MISSING,
-        CloseCode::INTERNAL_ERROR,
-        CloseCode::RESTART,
-        CloseCode::TRY_AGAIN_LATER,
-        CloseCode::BAD_GATEWAY,
     ];
-    let numbers = [
-        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014,
-    ];
+    let numbers = [1000, 1001, 1002, 1007, 1008, 1009];
     assert_eq!(codes.map(CloseCode::get), numbers);
     for code in codes {
         assert_eq!(CloseCode::new(code.get()), Some(code));

@@ -1,22 +1,8 @@
-//! Settings and their defaults.
-//!
-//! A program sets them on the [`PrimacronLayer`](crate::PrimacronLayer), where one that makes no
-//! sense panics. [`Config`] is for settings that come from outside, a file say: what makes no
-//! sense there is a [`ConfigError`].
-//!
-//! ```
-//! use primacron::{Config, PrimacronLayer};
-//!
-//! let config: Config = serde_json::from_str(r#"{"path": "/live/", "ping_interval_ms": 10000}"#)?;
-//! let layer = PrimacronLayer::in_memory().configure(&config)?;
-//! # drop(layer);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
+use super::ConfigError;
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -40,69 +26,6 @@ pub enum QueuePolicy {
     DropVolatile,
 }
 
-/// Settings from outside. Every key may be missing; unknown keys are an error.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct Config {
-    /// See [`PrimacronLayer::path`](crate::PrimacronLayer::path).
-    pub path: Option<String>,
-    /// See [`PrimacronLayer::transports`](crate::PrimacronLayer::transports); `"polling"` and
-    /// `"websocket"`.
-    pub transports: Option<Vec<String>>,
-    /// See [`PrimacronLayer::ping_interval`](crate::PrimacronLayer::ping_interval), milliseconds.
-    pub ping_interval_ms: Option<u64>,
-    /// See [`PrimacronLayer::ping_timeout`](crate::PrimacronLayer::ping_timeout), milliseconds.
-    pub ping_timeout_ms: Option<u64>,
-    /// See [`PrimacronLayer::upgrade_timeout`](crate::PrimacronLayer::upgrade_timeout),
-    /// milliseconds.
-    pub upgrade_timeout_ms: Option<u64>,
-    /// See [`PrimacronLayer::hold_timeout`](crate::PrimacronLayer::hold_timeout), milliseconds.
-    pub hold_timeout_ms: Option<u64>,
-    /// See [`PrimacronLayer::max_payload`](crate::PrimacronLayer::max_payload), bytes.
-    pub max_payload: Option<usize>,
-    /// See [`PrimacronLayer::max_packets`](crate::PrimacronLayer::max_packets).
-    pub max_packets: Option<usize>,
-    /// See [`PrimacronLayer::allow_upgrades`](crate::PrimacronLayer::allow_upgrades).
-    pub allow_upgrades: Option<bool>,
-    /// See [`PrimacronLayer::allowed_origins`](crate::PrimacronLayer::allowed_origins).
-    pub allowed_origins: Option<Vec<String>>,
-    /// See [`PrimacronLayer::queue_limit`](crate::PrimacronLayer::queue_limit), bytes.
-    pub queue_limit: Option<usize>,
-    /// See [`PrimacronLayer::queue_policy`](crate::PrimacronLayer::queue_policy).
-    pub queue_policy: Option<QueuePolicy>,
-    /// See [`PrimacronLayer::concurrency`](crate::PrimacronLayer::concurrency).
-    pub concurrency: Option<usize>,
-    /// See [`PrimacronLayer::report_to_client`](crate::PrimacronLayer::report_to_client).
-    pub report_to_client: Option<bool>,
-    /// See [`PrimacronLayer::handshake_data`](crate::PrimacronLayer::handshake_data).
-    pub handshake_data: Option<bool>,
-    /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
-    pub serve_client: Option<bool>,
-}
-
-/// A setting that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} {problem}")]
-pub struct ConfigError {
-    setting: &'static str,
-    problem: &'static str,
-}
-
-impl ConfigError {
-    /// The name of the setting, as the setter is called.
-    #[must_use]
-    pub const fn setting(&self) -> &'static str {
-        self.setting
-    }
-
-    /// Panics with this error: in a setter it is the programmer's.
-    #[track_caller]
-    pub(crate) fn panic(&self) -> ! {
-        panic!("{self}")
-    }
-}
-
 /// What the setters set. Every setter refuses what makes no sense.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -113,7 +36,8 @@ pub(crate) struct Settings {
     limits: Limits,
     max_packets: usize,
     initial_packet: Option<Arc<str>>,
-    cookie: Option<Cookie>,
+    /// The name of a cookie that carries the socket id, for balancers that need one.
+    cookie: Option<Box<str>>,
     origins: Origins,
     queue_limit: usize,
     queue_policy: QueuePolicy,
@@ -123,12 +47,6 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
-}
-
-/// A cookie that carries the socket id, for balancers that need one.
-#[derive(Clone, Debug)]
-pub(crate) struct Cookie {
-    pub(crate) name: Box<str>,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -172,46 +90,6 @@ impl Settings {
         }
     }
 
-    /// Applies what a [`Config`] sets.
-    pub(crate) fn apply(&mut self, config: &Config) -> Result<(), ConfigError> {
-        let Config {
-            path,
-            transports,
-            ping_interval_ms,
-            ping_timeout_ms,
-            upgrade_timeout_ms,
-            hold_timeout_ms,
-            max_payload,
-            max_packets,
-            allow_upgrades,
-            allowed_origins,
-            queue_limit,
-            queue_policy,
-            concurrency,
-            report_to_client,
-            handshake_data,
-            serve_client,
-        } = config;
-        let millis = |given: &Option<u64>| given.map(Duration::from_millis);
-        each(path.as_deref(), |path| self.set_path(path))?;
-        each(transports.as_deref(), |names| self.set_transport_names(names))?;
-        each(millis(ping_interval_ms), |it| self.set_ping_interval(it))?;
-        each(millis(ping_timeout_ms), |it| self.set_ping_timeout(it))?;
-        each(millis(upgrade_timeout_ms), |it| self.set_upgrade_timeout(it))?;
-        each(millis(hold_timeout_ms), |it| self.set_hold_timeout(it))?;
-        each(*max_payload, |it| self.set_max_payload(it))?;
-        each(*max_packets, |it| self.set_max_packets(it))?;
-        each(allowed_origins.as_deref(), |it| self.set_allowed_origins(it))?;
-        each(*queue_limit, |it| self.set_queue_limit(it))?;
-        each(*concurrency, |it| self.set_concurrency(it))?;
-        self.timing.allow_upgrades = allow_upgrades.unwrap_or(self.timing.allow_upgrades);
-        self.queue_policy = queue_policy.unwrap_or(self.queue_policy);
-        self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
-        self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
-        self.serve_client = serve_client.unwrap_or(self.serve_client);
-        Ok(())
-    }
-
     pub(crate) fn set_path(&mut self, path: &str) -> Result<(), ConfigError> {
         let bare = path.strip_suffix('/').unwrap_or(path);
         let usable = bare.len() > 1 && bare.starts_with('/') && !bare.contains(['?', '#']);
@@ -225,15 +103,6 @@ impl Settings {
         self.polling = given.contains(&Transport::Polling);
         self.websocket = given.contains(&Transport::WebSocket);
         Ok(())
-    }
-
-    fn set_transport_names(&mut self, names: &[String]) -> Result<(), ConfigError> {
-        let all: Option<Vec<_>> = names.iter().map(|name| Transport::from_name(name)).collect();
-        let all = all.ok_or(ConfigError {
-            setting: "transports",
-            problem: "knows only polling and websocket",
-        })?;
-        self.set_transports(&all)
     }
 
     pub(crate) fn set_ping_interval(&mut self, interval: Duration) -> Result<(), ConfigError> {
@@ -257,7 +126,11 @@ impl Settings {
     }
 
     pub(crate) fn set_max_payload(&mut self, bytes: usize) -> Result<(), ConfigError> {
-        check(bytes >= MIN_PAYLOAD, "max_payload", "must be at least 16 bytes")?;
+        check(
+            bytes >= MIN_PAYLOAD,
+            "max_payload",
+            "must be at least 16 bytes",
+        )?;
         self.limits.max_message = bytes;
         Ok(())
     }
@@ -279,7 +152,7 @@ impl Settings {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let usable = !name.is_empty() && name.bytes().all(token);
         check(usable, "cookie", "must be a cookie name")?;
-        self.cookie = Some(Cookie { name: name.into() });
+        self.cookie = Some(name.into());
         Ok(())
     }
 
@@ -293,7 +166,11 @@ impl Settings {
                 || origin
                     .split_once("://")
                     .is_some_and(|(scheme, host)| !scheme.is_empty() && is_authority(host));
-            check(usable, "allowed_origins", "must be origins like https://example.com, or *")?;
+            check(
+                usable,
+                "allowed_origins",
+                "must be origins like https://example.com, or *",
+            )?;
             Ok(origin.to_ascii_lowercase().into_boxed_str())
         });
         let all = all.collect::<Result<Box<[Box<str>]>, _>>()?;
@@ -374,8 +251,8 @@ impl Settings {
         self.initial_packet.as_deref()
     }
 
-    pub(crate) const fn cookie(&self) -> Option<&Cookie> {
-        self.cookie.as_ref()
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
     }
 
     pub(crate) const fn origins(&self) -> &Origins {
@@ -408,13 +285,6 @@ fn is_authority(host: &str) -> bool {
     !host.is_empty() && !host.contains(['/', '?', '#', ' '])
 }
 
-fn each<T>(
-    given: Option<T>,
-    set: impl FnOnce(T) -> Result<(), ConfigError>,
-) -> Result<(), ConfigError> {
-    given.map_or(Ok(()), set)
-}
-
 fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(), ConfigError> {
     if usable {
         Ok(())
@@ -427,7 +297,11 @@ fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
-    check(time >= Duration::from_millis(1), setting, "must be at least a millisecond")?;
+    check(
+        time >= Duration::from_millis(1),
+        setting,
+        "must be at least a millisecond",
+    )?;
     check(time <= LONGEST, setting, "must be at most a year")?;
     Ok(time)
 }

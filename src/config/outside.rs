@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, QueuePolicy, Settings};
+use crate::engine::Transport;
+
+/// Settings from outside. Every key may be missing; unknown keys are an error.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// See [`PrimacronLayer::path`](crate::PrimacronLayer::path).
+    pub path: Option<String>,
+    /// See [`PrimacronLayer::transports`](crate::PrimacronLayer::transports); `"polling"` and
+    /// `"websocket"`.
+    pub transports: Option<Vec<String>>,
+    /// See [`PrimacronLayer::ping_interval`](crate::PrimacronLayer::ping_interval), milliseconds.
+    pub ping_interval_ms: Option<u64>,
+    /// See [`PrimacronLayer::ping_timeout`](crate::PrimacronLayer::ping_timeout), milliseconds.
+    pub ping_timeout_ms: Option<u64>,
+    /// See [`PrimacronLayer::upgrade_timeout`](crate::PrimacronLayer::upgrade_timeout),
+    /// milliseconds.
+    pub upgrade_timeout_ms: Option<u64>,
+    /// See [`PrimacronLayer::hold_timeout`](crate::PrimacronLayer::hold_timeout), milliseconds.
+    pub hold_timeout_ms: Option<u64>,
+    /// See [`PrimacronLayer::max_payload`](crate::PrimacronLayer::max_payload), bytes.
+    pub max_payload: Option<usize>,
+    /// See [`PrimacronLayer::max_packets`](crate::PrimacronLayer::max_packets).
+    pub max_packets: Option<usize>,
+    /// See [`PrimacronLayer::allow_upgrades`](crate::PrimacronLayer::allow_upgrades).
+    pub allow_upgrades: Option<bool>,
+    /// See [`PrimacronLayer::allowed_origins`](crate::PrimacronLayer::allowed_origins).
+    pub allowed_origins: Option<Vec<String>>,
+    /// See [`PrimacronLayer::queue_limit`](crate::PrimacronLayer::queue_limit), bytes.
+    pub queue_limit: Option<usize>,
+    /// See [`PrimacronLayer::queue_policy`](crate::PrimacronLayer::queue_policy).
+    pub queue_policy: Option<QueuePolicy>,
+    /// See [`PrimacronLayer::concurrency`](crate::PrimacronLayer::concurrency).
+    pub concurrency: Option<usize>,
+    /// See [`PrimacronLayer::report_to_client`](crate::PrimacronLayer::report_to_client).
+    pub report_to_client: Option<bool>,
+    /// See [`PrimacronLayer::handshake_data`](crate::PrimacronLayer::handshake_data).
+    pub handshake_data: Option<bool>,
+    /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
+    pub serve_client: Option<bool>,
+}
+
+impl Settings {
+    /// Applies what a [`Config`] sets.
+    pub(crate) fn apply(&mut self, config: &Config) -> Result<(), ConfigError> {
+        let Config {
+            path,
+            transports,
+            ping_interval_ms,
+            ping_timeout_ms,
+            upgrade_timeout_ms,
+            hold_timeout_ms,
+            max_payload,
+            max_packets,
+            allow_upgrades,
+            allowed_origins,
+            queue_limit,
+            queue_policy,
+            concurrency,
+            report_to_client,
+            handshake_data,
+            serve_client,
+        } = config;
+        let millis = |given: &Option<u64>| given.map(Duration::from_millis);
+        each(path.as_deref(), |path| self.set_path(path))?;
+        each(transports.as_deref(), |names| {
+            self.set_transport_names(names)
+        })?;
+        each(millis(ping_interval_ms), |it| self.set_ping_interval(it))?;
+        each(millis(ping_timeout_ms), |it| self.set_ping_timeout(it))?;
+        each(millis(upgrade_timeout_ms), |it| {
+            self.set_upgrade_timeout(it)
+        })?;
+        each(millis(hold_timeout_ms), |it| self.set_hold_timeout(it))?;
+        each(*max_payload, |it| self.set_max_payload(it))?;
+        each(*max_packets, |it| self.set_max_packets(it))?;
+        each(allowed_origins.as_deref(), |it| {
+            self.set_allowed_origins(it)
+        })?;
+        each(*queue_limit, |it| self.set_queue_limit(it))?;
+        each(*concurrency, |it| self.set_concurrency(it))?;
+        if let Some(allow) = *allow_upgrades {
+            self.set_allow_upgrades(allow);
+        }
+        if let Some(policy) = *queue_policy {
+            self.set_queue_policy(policy);
+        }
+        self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
+        self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
+        self.serve_client = serve_client.unwrap_or(self.serve_client);
+        Ok(())
+    }
+
+    fn set_transport_names(&mut self, names: &[String]) -> Result<(), ConfigError> {
+        let all: Option<Vec<_>> = names
+            .iter()
+            .map(|name| Transport::from_name(name))
+            .collect();
+        let all = all.ok_or(ConfigError {
+            setting: "transports",
+            problem: "knows only polling and websocket",
+        })?;
+        self.set_transports(&all)
+    }
+}
+
+fn each<T>(
+    given: Option<T>,
+    set: impl FnOnce(T) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
+    given.map_or(Ok(()), set)
+}

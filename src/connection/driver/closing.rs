@@ -1,0 +1,137 @@
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::upgrade::Upgraded;
+use tokio::time::Instant as Clock;
+
+use super::{
+    super::{
+        Connection, Endpoint, MakeHandler, Scratch, Wire, exchange::LastWord, pipeline::Pipeline,
+    },
+    Driver, Phase,
+};
+use crate::{
+    engine::{CloseReason, Transport},
+    notice::Notice,
+};
+
+/// How long a client on polling may take to fetch the last word of a server that closes.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How long the socket id of a client that closed is remembered, for the GET that it may have
+/// sent at the same time.
+const TOMBSTONE: Duration = Duration::from_secs(1);
+
+/// The end of a connection.
+impl<M, W> Driver<M, W>
+where
+    M: MakeHandler,
+    W: Wire + From<Upgraded>,
+{
+    pub(super) fn begin_close(self: Pin<&mut Self>, reason: CloseReason) {
+        let this = self.project();
+        let endpoint: &Endpoint = &this.connection.endpoint;
+        let on_polling = this.machine.transport() == Transport::Polling;
+        let last_word = match &reason {
+            _ if !on_polling => None,
+            CloseReason::TransportClose => Some(LastWord::Closed),
+            reason if is_ours(reason) => Some(LastWord::Close),
+            _ => None,
+        };
+        let patience = match last_word {
+            Some(LastWord::Closed) => TOMBSTONE,
+            Some(_) => FAREWELL,
+            None => endpoint.settings.timing().ping_timeout,
+        };
+        this.connection.begin_close(keeps_queue(&reason), last_word);
+        endpoint.registry.leave_account(this.connection);
+        this.connection.notify(Notice::Disconnect {
+            user: this.connection.user().clone(),
+            reason: reason.clone(),
+        });
+        *this.post = None;
+        *this.phase = Phase::Closing {
+            flushed: !keeps_queue(&reason),
+            reason,
+            until: Clock::now().into_std() + patience,
+        };
+    }
+
+    pub(super) fn poll_closing(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<()> {
+        let this = self.as_mut().project();
+        this.pipeline.poll(cx, this.connection);
+        let mut this = self.as_mut().project();
+        let Phase::Closing {
+            reason,
+            until,
+            flushed,
+        } = this.phase
+        else {
+            return busy(&this.pipeline);
+        };
+        let mut said = this.connection.said_goodbye();
+        if let Some(wire) = this.wire {
+            wire.stash(scratch);
+            if !*flushed {
+                *flushed = wire.poll_flush(cx, scratch, this.connection).is_ready();
+            }
+            said = *flushed && wire.poll_close(cx, scratch, reason).is_ready();
+        }
+        let left = this.leaving.is_none();
+        let late = Clock::now().into_std() >= *until;
+        if said && left || late {
+            *this.wire = None;
+            *this.leaving = None;
+            *this.phase = Phase::Gone;
+            forget(this.connection);
+            // A message that waited for room in the queue waits no longer.
+            this.pipeline.as_mut().poll(cx, this.connection);
+            return busy(&this.pipeline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Pending while a handler is at work.
+fn busy<M: MakeHandler>(pipeline: &Pipeline<M>) -> Poll<()> {
+    if pipeline.is_busy() {
+        Poll::Pending
+    } else {
+        Poll::Ready(())
+    }
+}
+
+/// From now on requests and handles do not find the connection.
+pub(super) fn forget(connection: &Arc<Connection>) {
+    connection.end();
+    connection.endpoint.registry.forget_sid(connection);
+}
+
+/// Whether the end of a connection is the server's doing, so that the client may hear it.
+const fn is_ours(reason: &CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::ForcedClose
+            | CloseReason::Application(_)
+            | CloseReason::Superseded
+            | CloseReason::QueueFull
+            | CloseReason::HandlerTimeout
+            | CloseReason::Shutdown
+    )
+}
+
+/// Whether what is queued still goes out.
+const fn keeps_queue(reason: &CloseReason) -> bool {
+    !matches!(
+        reason,
+        CloseReason::TransportClose | CloseReason::PingTimeout | CloseReason::QueueFull
+    )
+}
