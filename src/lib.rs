@@ -124,3 +124,8 @@ pub use crate::{
     serve::{Serve, serve},
     service::Primacron,
 };
+
+/// The programs of the README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

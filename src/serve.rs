@@ -122,7 +122,6 @@ impl<M: MakeHandler> Serve<M> {
             tokio::spawn(converse(stream, service.clone(), closed.clone()));
         }
         drop((self.listener, closed));
-        // An error says that there is no connection left to hear it.
         closing.send_replace(());
         drop(timeout(window, closing.closed()).await);
         Ok(())

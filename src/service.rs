@@ -14,7 +14,7 @@ use crate::{
     connection::MakeHandler,
     future::ResponseFuture,
     node::Handle,
-    shared::{Next, Shared, Target},
+    shared::{Next, Shared},
 };
 
 /// The middleware that [`PrimacronLayer`](crate::PrimacronLayer) makes: it serves the endpoint
@@ -59,16 +59,16 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.shared.target(request.uri().path()) {
-            Target::Elsewhere => ResponseFuture::inner(self.inner.call(request)),
-            Target::Endpoint => {
-                let (parts, body) = request.into_parts();
-                ResponseFuture::own(self.shared.begin(parts, body), &self.shared)
-            }
-            Target::Client => {
-                let answer = client::respond(&request.into_parts().0);
-                ResponseFuture::own(Next::Answer(answer), &self.shared)
-            }
+        let settings = &self.shared.endpoint.settings;
+        let path = request.uri().path();
+        if settings.is_path(path) {
+            let (parts, body) = request.into_parts();
+            ResponseFuture::own(self.shared.begin(parts, body), &self.shared)
+        } else if settings.serve_client && client::is_path(settings.path(), path) {
+            let answer = client::respond(&request.into_parts().0);
+            ResponseFuture::own(Next::Answer(answer), &self.shared)
+        } else {
+            ResponseFuture::inner(self.inner.call(request))
         }
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use crate::{
     account::{Answer, Later},
-    client,
     connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
     engine::{
         CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet,
@@ -48,15 +47,6 @@ impl<M> Clone for Shared<M> {
     }
 }
 
-/// Whom a request is for, by its path.
-pub(crate) enum Target {
-    /// The inner service.
-    Elsewhere,
-    Endpoint,
-    /// The script for browsers.
-    Client,
-}
-
 /// What happens to a request next.
 pub(crate) enum Next<B> {
     /// It is answered.
@@ -82,20 +72,6 @@ enum Route {
     Get(Arc<Connection>),
     Post(Arc<Connection>),
     Upgrade(Arc<Connection>),
-}
-
-impl<M> Shared<M> {
-    /// Whom a request to `path` is for.
-    pub(crate) fn target(&self, path: &str) -> Target {
-        let settings = &self.endpoint.settings;
-        if settings.is_path(path) {
-            Target::Endpoint
-        } else if settings.serve_client && client::is_path(settings.path(), path) {
-            Target::Client
-        } else {
-            Target::Elsewhere
-        }
-    }
 }
 
 impl<M: MakeHandler> Shared<M> {

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PARTS=(format lints rust docs features msrv client)
+PARTS=(format lints rust docs features msrv client browser)
 passed=0
 failed=0
 log=$(mktemp)
@@ -78,6 +78,10 @@ client() {
   cd tests/client && npm ci && PRIMACRON_NODE=$node node --test --test-reporter=tap
 }
 
+browser() {
+  cd tests/browser && npm ci && PRIMACRON_EXAMPLES=$examples CHROMIUM=$(command -v chromium) node --test --test-reporter=tap
+}
+
 part_format() { step "Format" cargo fmt --check; }
 part_lints() { step "Lints" cargo clippy --all-targets --all-features -- -D warnings; }
 part_rust() { tests "Rust tests" cargo test --all-features --no-fail-fast; }
@@ -99,6 +103,16 @@ part_client() {
   local node=${PRIMACRON_NODE:-$target/release/examples/node}
   if [ -z "${PRIMACRON_NODE:-}" ]; then step "The server" cargo build --release --example node; fi
   tests "engine.io-client" client
+}
+
+# PRIMACRON_EXAMPLES names a folder with other programs to test in place of the examples.
+part_browser() {
+  local examples=${PRIMACRON_EXAMPLES:-$target/release/examples}
+  ensure chromium chromium
+  if [ -z "${PRIMACRON_EXAMPLES:-}" ]; then
+    step "The servers" cargo build --release --example node --example chat
+  fi
+  tests "Chromium" browser
 }
 
 if [ "$#" -eq 0 ]; then set -- "${PARTS[@]}"; fi
