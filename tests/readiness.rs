@@ -26,7 +26,9 @@ use tower::{
     service_fn,
 };
 
-use self::support::{App, Counter, Polling, Ws, app, event, is_stuck, notice, settle};
+use self::support::{
+    App, Counter, Polling, Ws, app, event, is_stuck, notice, settle, tasks, until_tasks,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -609,4 +611,39 @@ async fn a_handler_that_cannot_be_made_leaves_no_connection() {
     let start = Instant::now();
     handle.drain(SECOND).await;
     assert_eq!(start.elapsed(), Duration::ZERO, "nobody is known");
+}
+
+/// A handler that is never ready.
+#[derive(Clone)]
+struct Never;
+
+impl Service<Message> for Never {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Ready<Result<Reply, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Message) -> Self::Future {
+        ready(Ok(Reply::none()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_never_ready_keeps_no_task_of_a_client_that_left() {
+    let app = app(layer().hold_timeout(5 * SECOND).service(Never));
+    let before = tasks();
+    let mut held = Ws::connect(&app, "held").await;
+    let mut gone = Ws::connect(&app, "gone").await;
+
+    held.emit("echo", json!([1])).await;
+    gone.emit("echo", json!([1])).await;
+    gone.send_packet("1").await;
+    settle().await;
+
+    assert_eq!(held.until_closed().await, Some(1000));
+    drop((held, gone));
+    until_tasks(before).await;
 }

@@ -53,7 +53,7 @@ pin_project! {
     impl<M: MakeHandler, W> PinnedDrop for Driver<M, W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if !matches!(this.phase, Phase::Gone) {
+            if !matches!(this.phase, Phase::Gone { .. }) {
                 // A runtime that shuts down drops a task before its end.
                 this.connection.endpoint.registry.leave_account(this.connection);
                 forget(this.connection);
@@ -70,8 +70,11 @@ enum Phase {
         until: Instant,
         flushed: bool,
     },
-    /// The client is gone; at most a handler is still at work.
-    Gone,
+    /// The client is gone. A call under way is left to its end, a message that waits for one only
+    /// until a moment.
+    Gone {
+        until: Instant,
+    },
 }
 
 impl<M, W> Driver<M, W>
