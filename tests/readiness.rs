@@ -545,7 +545,7 @@ async fn a_service_that_is_not_ready_is_not_asked_by_others_and_wakes_the_connec
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
-    let before = support::tasks();
+    let before = tasks();
     let handler = service_fn(|_: Message| ready(Ok::<_, Infallible>(json!(["x".repeat(4000)]))));
     let layer = layer().queue_limit(1024).service(handler);
     let handle = layer.handle();
@@ -561,7 +561,7 @@ async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
     handle.close(primacron::To::All, "enough");
     sleep(60 * SECOND).await;
 
-    assert_eq!(support::tasks(), before, "its task has ended");
+    assert_eq!(tasks(), before, "its task has ended");
     assert_eq!(handle.count(primacron::To::All), 0);
 }
 
