@@ -1,4 +1,86 @@
-//! Primacron: a tower layer for real-time messages.
+//! A tower layer for real-time messages: Engine.IO connections, validated messages, one
+//! [`Service`](tower_service::Service) for all of them.
+//!
+//! Put a [`PrimacronLayer`] on an axum [`Router`](https://docs.rs/axum) or any other tower HTTP
+//! service, and `/stream/` speaks Engine.IO protocol 4, by websocket and by long polling. Every
+//! message passes a validator of its event before the application's service sees it; requests that
+//! are not for the endpoint reach the inner service untouched.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use primacron::{Args, Message, PrimacronLayer, PublicError, Reply, User};
+//! use serde::Deserialize;
+//!
+//! #[derive(Clone, Deserialize)]
+//! struct Move {
+//!     from: String,
+//!     to: String,
+//! }
+//!
+//! async fn handle(message: Message) -> Result<Reply, PublicError> {
+//!     match message.event() {
+//!         // What a validator read is not read twice.
+//!         "move" => {
+//!             let Move { from, to } = message.data().ok_or(PublicError::new("no move"))?;
+//!             Ok(Reply::event("moved", (from.clone(), to.clone())))
+//!         }
+//!         // A message with an id gets this as its answer.
+//!         _ => Ok(Reply::args(message.args().clone())),
+//!     }
+//! }
+//!
+//! let primacron = PrimacronLayer::in_memory()
+//!     .validate("chat", |args: &Args, _: &User| match args.get::<&str>(0) {
+//!         Ok(text) if text.len() <= 2000 => Ok(()),
+//!         _ => Err("say it in 2000 bytes"),
+//!     })
+//!     .validate_as::<Move>("move")
+//!     .service(tower::service_fn(handle));
+//!
+//! let streams = primacron.handle(); // send, close, count, notices, drain: from anywhere
+//!
+//! let app: Router = Router::new().route("/", get("hello")).layer(primacron);
+//! # drop((app, streams));
+//! ```
+//!
+//! # Messages
+//!
+//! With the default codec a message is a JSON object. `{"event": NAME, "args": [..]}` is the event
+//! NAME; an object without `event` is the event `message` with that object as its only argument.
+//! With `"id": N` the sender wants an answer, `{"id": N, "args": [..]}` or
+//! `{"id": N, "error": TEXT}`. The server sends the same. What is refused becomes a [`Notice`], and
+//! the client hears an event of the notice's name: `error::json`, `error::invalid`,
+//! `error::validation` or `error::handler`.
+//!
+//! # Back-pressure
+//!
+//! The handler is asked for readiness with a validated message in hand, and while a message waits,
+//! nothing more is read from its client: there is no queue in between. Idle connections hold no
+//! readiness, so that a `ConcurrencyLimit` shared by all of them starves nobody. While we do not
+//! read, the client is not held to its heartbeat. On the way out every client has a queue that is
+//! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `testing` | no | `testing`: messages without a server |
+//! | `tracing` | no | notices as events of the `tracing` facade |
+//!
+//! # Layout
+//!
+//! From low to high; a file imports only from rooms below its own.
+//!
+//! - `engine`: Engine.IO without input and output: packets, payloads, query, heartbeat, upgrade.
+//! - `websocket`: RFC 6455 without input and output, for a server.
+//! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
+//! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
+//!   may connect.
+//! - `connection`: the life of a connection, its queue, the registry of all of them.
+//! - `transport`: websocket and long polling: bytes in, bytes out.
+//! - `node`: what one node is made of, and the [`Handle`] to it.
+//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;

@@ -229,12 +229,11 @@ impl<M: MakeHandler> Shared<M> {
             .settings
             .cookie()
             .map(|cookie| format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie, user.sid()));
-        let connection = self.connect(user, parts, Transport::Polling);
-        tokio::spawn(Driver::<M, Socket>::new(
-            connection,
-            Arc::clone(&self.make),
-            None,
-        ));
+        let connection = self.prepare(user, parts, Transport::Polling);
+        let handler = self.make.make(connection.user());
+        register(&connection);
+        let make = Arc::clone(&self.make);
+        tokio::spawn(Driver::<M, Socket>::new(connection, make, handler, None));
         let mut response = respond::packets(body);
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -256,8 +255,9 @@ impl<M: MakeHandler> Shared<M> {
         let patience = self.endpoint.settings.timing().upgrade_timeout;
         tokio::spawn(async move {
             if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
+                let handler = make.make(connection.user());
                 register(&connection);
-                Driver::new(connection, make, Some(Socket::from(upgraded))).await;
+                Driver::new(connection, make, handler, Some(Socket::from(upgraded))).await;
             }
         });
         Ok(Next::Answer(respond::switching_protocols(answer)))
@@ -306,12 +306,6 @@ impl<M: MakeHandler> Shared<M> {
             account: data.then_some(user.account()),
         };
         handshake.put(out);
-    }
-
-    fn connect(&self, user: User, parts: &Parts, transport: Transport) -> Arc<Connection> {
-        let connection = self.prepare(user, parts, transport);
-        register(&connection);
-        connection
     }
 
     fn prepare(&self, user: User, parts: &Parts, transport: Transport) -> Arc<Connection> {

@@ -3,6 +3,8 @@
 //! The server runs on the thread of the test, on which allocations are counted; the client has a
 //! thread of its own, which is not.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::{
     convert::Infallible,
     future::ready,

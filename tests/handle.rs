@@ -1,5 +1,7 @@
 //! The way from the program to everybody who is connected.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{convert::Infallible, future::ready, time::Duration};
@@ -12,7 +14,7 @@ use primacron::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use self::support::{App, Counter, Polling, Ws, app, get, is_stuck, notice, settle, tasks};
+use self::support::{App, Counter, Polling, Ws, app, get, is_stuck, notice, settle, soon, tasks};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -644,4 +646,57 @@ async fn a_message_for_all_is_serialized_once() {
     assert_eq!(sent.queued, 3);
     assert_eq!(socket.message().await, news(1));
     assert_eq!(polling.message().await, news(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_senders_on_many_threads_lose_nothing() {
+    const SENDERS: u32 = 4;
+    const MESSAGES: u32 = 500;
+    let (app, handle) = node(layer().queue_limit(2048));
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let mut socket = Ws::connect_with(&app, "account=ann", 512).await;
+        readers.push(tokio::spawn(async move {
+            let mut next = [0; SENDERS as usize];
+            for _ in 0..SENDERS * MESSAGES {
+                in_order(&mut next, &soon(socket.message()).await);
+            }
+            drop(socket);
+        }));
+        let mut polling = Polling::connect(&app, "ann").await;
+        readers.push(tokio::spawn(async move {
+            let mut next = [0; SENDERS as usize];
+            for _ in 0..SENDERS * MESSAGES {
+                in_order(&mut next, &soon(polling.message()).await);
+            }
+        }));
+    }
+    soon(async {
+        while handle.count(To::All) < 8 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    for sender in 0..SENDERS {
+        let handle = handle.clone();
+        tokio::spawn(async move {
+            for n in 0..MESSAGES {
+                let sent = handle.send(To::Account("ann"), "news", (sender, n, "x".repeat(200)));
+                assert_eq!(soon(sent).await.unwrap().queued, 8);
+            }
+        });
+    }
+
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+/// What one sender sent arrives in its order.
+#[track_caller]
+fn in_order(next: &mut [u64], message: &Value) {
+    let sender = message["args"][0].as_u64().unwrap() as usize;
+    assert_eq!(message["args"][1], next[sender]);
+    next[sender] += 1;
 }

@@ -1,5 +1,7 @@
 //! What the application hears, and under which name.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{

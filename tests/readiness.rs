@@ -1,5 +1,7 @@
 //! When the handler is asked whether it is ready, what happens until it is, and who has to wait meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{
@@ -24,7 +26,9 @@ use tower::{
     service_fn,
 };
 
-use self::support::{App, Counter, Polling, Ws, app, event, is_stuck, notice, settle};
+use self::support::{
+    App, Counter, Polling, Ws, app, event, is_stuck, notice, settle, tasks, until_tasks,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -559,4 +563,87 @@ async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
 
     assert_eq!(support::tasks(), before, "its task has ended");
     assert_eq!(handle.count(primacron::To::All), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_that_asks_for_long_holds_its_client_like_a_handler() {
+    let layer = PrimacronLayer::in_memory()
+        .validate_async("echo", |_: primacron::Args, _: primacron::User| async {
+            sleep(10 * SECOND).await;
+            true
+        })
+        .ping_interval(SECOND)
+        .ping_timeout(SECOND)
+        .hold_timeout(15 * SECOND)
+        .service(service_fn(echo));
+    let app = app(layer);
+    let mut client = Ws::connect(&app, "ann").await;
+
+    client.send_all(echoes(3)).await;
+
+    assert_eq!(client.packet().await, "2");
+    client.send_packet("3").await;
+    for n in 0..3 {
+        assert_eq!(client.message().await, echoed(n));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_cannot_be_made_leaves_no_connection() {
+    use futures_util::FutureExt;
+
+    let broken = |user: &primacron::User| {
+        assert_ne!(user.account(), "ann", "on purpose");
+        service_fn(echo)
+    };
+    let layer = layer().service_for(broken);
+    let handle = layer.handle();
+    let app = app(layer);
+
+    let uri = "/stream/?EIO=4&transport=polling&account=ann";
+    let refused = std::panic::AssertUnwindSafe(support::get(&app, uri))
+        .catch_unwind()
+        .await;
+    settle().await;
+
+    assert!(refused.is_err());
+    assert_eq!(handle.count(primacron::To::All), 0);
+    let start = Instant::now();
+    handle.drain(SECOND).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "nobody is known");
+}
+
+/// A handler that is never ready.
+#[derive(Clone)]
+struct Never;
+
+impl Service<Message> for Never {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Ready<Result<Reply, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Message) -> Self::Future {
+        ready(Ok(Reply::none()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_never_ready_keeps_no_task_of_a_client_that_left() {
+    let app = app(layer().hold_timeout(5 * SECOND).service(Never));
+    let before = tasks();
+    let mut held = Ws::connect(&app, "held").await;
+    let mut gone = Ws::connect(&app, "gone").await;
+
+    held.emit("echo", json!([1])).await;
+    gone.emit("echo", json!([1])).await;
+    gone.send_packet("1").await;
+    settle().await;
+
+    assert_eq!(held.until_closed().await, Some(1000));
+    drop((held, gone));
+    until_tasks(before).await;
 }

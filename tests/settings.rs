@@ -1,5 +1,7 @@
 //! Settings that make no sense: a panic in a setter, an error in a `Config`, and both name the setting.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{

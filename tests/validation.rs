@@ -1,5 +1,7 @@
 //! What passes, what does not, and what client and application hear of it.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod support;
 
 use std::{

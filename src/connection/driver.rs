@@ -53,7 +53,7 @@ pin_project! {
     impl<M: MakeHandler, W> PinnedDrop for Driver<M, W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if !matches!(this.phase, Phase::Gone) {
+            if !matches!(this.phase, Phase::Gone { .. }) {
                 // A runtime that shuts down drops a task before its end.
                 this.connection.endpoint.registry.leave_account(this.connection);
                 forget(this.connection);
@@ -70,8 +70,11 @@ enum Phase {
         until: Instant,
         flushed: bool,
     },
-    /// The client is gone; at most a handler is still at work.
-    Gone,
+    /// The client is gone. A call under way is left to its end, a message that waits for one only
+    /// until a moment.
+    Gone {
+        until: Instant,
+    },
 }
 
 impl<M, W> Driver<M, W>
@@ -80,8 +83,13 @@ where
     W: Wire + From<Upgraded>,
 {
     /// The task of a connection that is in the registry; `wire` is its websocket unless it
-    /// begins with polling.
-    pub(crate) fn new(connection: Arc<Connection>, make: Arc<M>, wire: Option<W>) -> Self {
+    /// begins with polling. The handler is made before, because that may panic.
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        make: Arc<M>,
+        handler: M::Handler,
+        wire: Option<W>,
+    ) -> Self {
         let now = Clock::now();
         let transport = connection.transport();
         let machine = Machine::open(
@@ -94,7 +102,7 @@ where
             transport,
         });
         Self {
-            pipeline: Pipeline::new(make, &connection),
+            pipeline: Pipeline::new(make, handler),
             sleep: tokio::time::sleep_until(now),
             armed_for: None,
             connection,

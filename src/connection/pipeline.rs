@@ -55,9 +55,9 @@ pub(super) enum Intake {
 }
 
 impl<M: MakeHandler> Pipeline<M> {
-    pub(super) fn new(make: Arc<M>, connection: &Connection) -> Self {
+    pub(super) const fn new(make: Arc<M>, handler: M::Handler) -> Self {
         Self {
-            handler: make.make(connection.user()),
+            handler,
             make,
             waiting: Waiting::Nobody,
             calls: Calls::new(),
@@ -110,9 +110,19 @@ impl<M: MakeHandler> Pipeline<M> {
         }
     }
 
+    /// Whether a message waits for its validator or for the handler.
+    pub(super) const fn is_waiting(&self) -> bool {
+        !matches!(self.waiting, Waiting::Nobody)
+    }
+
+    /// Lets go of the message that waits.
+    pub(super) fn give_up(self: Pin<&mut Self>) {
+        *self.project().waiting = Waiting::Nobody;
+    }
+
     /// Whether a message waits or is being handled.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.waiting, Waiting::Nobody) || self.calls.len() > 0
+        self.is_waiting() || self.calls.len() > 0
     }
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {

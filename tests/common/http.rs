@@ -1,10 +1,16 @@
 //! A client of HTTP/1.1 that sends what it is told to, be it right or wrong.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::{Server, within};
+
+/// Who has not moved for so long is held back on purpose. A slow machine may look the same; what a
+/// test says then must hold for it too.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -28,6 +34,24 @@ impl Http {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = within(self.stream.write_all(bytes.as_ref())).await;
         sent.expect("the server reads");
+    }
+
+    /// Sends bytes that the server may refuse to read.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        within(self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Sends until the server has taken nothing for a while.
+    pub(crate) async fn send_unless_stuck(&mut self, bytes: &[u8]) -> bool {
+        let sent = tokio::time::timeout(STUCK, self.stream.write_all(bytes)).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    /// The answer, unless there is none for a while.
+    pub(crate) async fn answer_unless_stuck(&mut self) -> Option<Answer> {
+        let ready = tokio::time::timeout(STUCK, self.stream.fill_buf()).await;
+        ready.ok()?.expect("the server answers");
+        Some(self.answer().await)
     }
 
     /// The next answer on this connection.

@@ -1,7 +1,7 @@
 //! A WebSocket client that writes its frames byte by byte.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use super::{Answer, BINARY, Http, Request, Server, TEXT, within};
 
@@ -118,11 +118,21 @@ impl Ws {
         Self::accepted(request.begin(server).await).await
     }
 
-    /// The same over a stream with settings of its own.
-    pub(crate) async fn over(stream: TcpStream, request: &Request) -> Self {
+    /// An open connection whose kernel takes hardly a byte that it does not read.
+    pub(crate) async fn narrow(server: &Server) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_recv_buffer_size(4096)
+            .expect("a setting of every system");
+        let stream = within(socket.connect(server.address))
+            .await
+            .expect("the server listens");
         let mut http = Http::over(stream);
-        http.send(request.bytes()).await;
-        Self::accepted(http).await.expect("101")
+        http.send(upgrade_request("EIO=4&transport=websocket").bytes())
+            .await;
+        let mut ws = Self::accepted(http).await.expect("101");
+        assert!(ws.text().await.starts_with("0{"));
+        ws
     }
 
     /// Reads the answer to an upgrade that was sent.
@@ -152,6 +162,11 @@ impl Ws {
     /// Bytes that the server may refuse to read.
     pub(crate) async fn try_bytes(&mut self, bytes: &[u8]) -> bool {
         within(self.http.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Bytes, unless the server takes none for a while. What was begun is lost then.
+    pub(crate) async fn bytes_unless_stuck(&mut self, bytes: &[u8]) -> bool {
+        self.http.send_unless_stuck(bytes).await
     }
 
     /// The next frame.

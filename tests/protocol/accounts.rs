@@ -28,7 +28,7 @@ async fn with_logins() -> Server {
             let user = parts
                 .headers
                 .get("x-user")
-                .map(|user| user.to_str().unwrap().to_owned());
+                .map(|user| user.to_str().expect("text").to_owned());
             async move {
                 match user.as_deref() {
                     None => Err(AccountError::Unauthorized),

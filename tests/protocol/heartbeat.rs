@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use primacron::{CloseReason, QueuePolicy, To};
-use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep_until};
 
-use crate::common::{Frame, Poller, RS, Server, WS_PING, Ws, frame, upgrade_request, within};
+use crate::common::{Frame, Poller, RS, Server, TEXT, WS_PING, Ws, frame, within};
 
 const INTERVAL: Duration = Duration::from_millis(300);
 
@@ -163,6 +162,26 @@ async fn a_pong_before_any_ping_answers_none() {
     assert_eq!(server.disconnected().await, CloseReason::PingTimeout);
 }
 
+/// E50.
+#[tokio::test]
+async fn unasked_pongs_put_no_ping_off() {
+    let server = Server::beating(300, LONG).await;
+    let mut ws = Ws::open(&server).await;
+    let unasked = [frame(true, TEXT, b"3"), frame(true, WS_PING, b"")].concat();
+
+    let pinged = within(async {
+        loop {
+            ws.bytes(&unasked).await;
+            match ws.next().await {
+                Frame::Pong(_) => {}
+                other => return other,
+            }
+        }
+    });
+
+    assert_eq!(pinged.await, Frame::Text("2".into()));
+}
+
 /// E51.
 #[tokio::test]
 async fn a_late_pong_brings_nobody_back() {
@@ -213,10 +232,7 @@ async fn a_write_that_is_stuck_does_not_stop_the_clock() {
             .queue_policy(QueuePolicy::DropVolatile)
     })
     .await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let ws = Ws::over(stream, &upgrade_request("EIO=4&transport=websocket")).await;
+    let ws = Ws::narrow(&server).await;
 
     let text = "x".repeat(100_000);
     let handle = server.handle.clone();
@@ -243,7 +259,7 @@ async fn messages_in_place_of_a_pong_buy_one_more_timeout() {
 
     let code = within(async {
         loop {
-            ws.try_bytes(&frame(true, 1, b"4busy")).await;
+            ws.try_bytes(&frame(true, TEXT, b"4busy")).await;
             match ws.next().await {
                 Frame::Close(code) => return code,
                 Frame::End => return None,

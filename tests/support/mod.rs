@@ -5,8 +5,10 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "every test binary uses a part of this"
 )]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod polling;
 mod websocket;
@@ -111,7 +113,7 @@ pub fn tasks() -> usize {
 pub fn until_tasks(before: usize) -> impl Future<Output = ()> {
     soon(async move {
         while tasks() > before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     })
 }

@@ -68,14 +68,19 @@ where
     ) -> Poll<()> {
         let this = self.as_mut().project();
         this.pipeline.poll(cx, this.connection);
+        let now = Clock::now().into_std();
         let mut this = self.as_mut().project();
-        let Phase::Closing {
-            reason,
-            until,
-            flushed,
-        } = this.phase
-        else {
-            return busy(&this.pipeline);
+        let (reason, until, flushed) = match this.phase {
+            Phase::Closing {
+                reason,
+                until,
+                flushed,
+            } => (reason, until, flushed),
+            Phase::Gone { until } if now >= *until => {
+                this.pipeline.as_mut().give_up();
+                return busy(&this.pipeline);
+            }
+            Phase::Gone { .. } | Phase::Open => return busy(&this.pipeline),
         };
         let mut said = this.connection.said_goodbye();
         if let Some(wire) = this.wire {
@@ -86,11 +91,15 @@ where
             said = *flushed && wire.poll_close(cx, scratch, reason).is_ready();
         }
         let left = this.leaving.is_none();
-        let late = Clock::now().into_std() >= *until;
+        let late = now >= *until;
         if said && left || late {
             *this.wire = None;
             *this.leaving = None;
-            *this.phase = Phase::Gone;
+            if *reason == CloseReason::HandlerTimeout {
+                this.pipeline.as_mut().give_up();
+            }
+            let until = now + this.connection.endpoint.settings.timing().hold_timeout;
+            *this.phase = Phase::Gone { until };
             forget(this.connection);
             // A message that waited for room in the queue waits no longer.
             this.pipeline.as_mut().poll(cx, this.connection);

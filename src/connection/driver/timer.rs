@@ -32,7 +32,7 @@ where
         let deadline = match this.phase {
             Phase::Open => this.machine.poll_timeout(),
             Phase::Closing { until, .. } => Some(*until),
-            Phase::Gone => None,
+            Phase::Gone { until } => Some(*until).filter(|_| this.pipeline.is_waiting()),
         };
         let Some(deadline) = deadline.map(Clock::from_std) else {
             return;
