@@ -209,6 +209,7 @@ function tellFate({ element: item }, kind, text) {
   item.classList.remove("waiting", "refused");
   item.classList.add(kind);
   item.querySelector(".fate").replaceChildren(...(text ? [element("span", "", text)] : []));
+  scrollDown();
 }
 
 /** Adds a line; what is not answered yet stays below all others. */

@@ -8,6 +8,8 @@ import { startChat } from "./server.mjs";
 
 const texts = (page) => page.locator(".bubble").allTextContents();
 const names = (page) => page.locator("#people bdi").allTextContents();
+const isInSight = (locator) =>
+  locator.evaluate((one) => one.getBoundingClientRect().bottom <= one.closest(".log").getBoundingClientRect().bottom);
 const transport = (page) => page.evaluate(() => globalThis.socket.transport);
 
 test("two windows talk, and see each other come and go", async (t) => {
@@ -101,7 +103,7 @@ test("an upgrade while messages flow loses none and keeps their order", async (t
 
 test("after a restart of the server everybody comes back, and what waited is said", async (t) => {
   const first = await startChat(t);
-  const ann = await enter(t, first.url, "Ann");
+  const ann = await enter(t, first.url, "Ann", "lobby", { viewport: { width: 400, height: 240 } });
   const ben = await enter(t, first.url, "Ben");
   await say(ann, "before");
   await bubble(ben, "before").waitFor();
@@ -110,11 +112,12 @@ test("after a restart of the server everybody comes back, and what waited is sai
   await ann.locator("#chip[data-state=reconnecting]").waitFor();
   await say(ann, "while it was away");
   await ann.getByText("Waits for the connection").waitFor();
+  assert.ok(await isInSight(ann.getByText("Waits for the connection")));
   await startChat(t, first.port);
 
   await Promise.all([inside(ann), inside(ben)]);
   await bubble(ben, "while it was away").waitFor();
-  await ann.locator("#people bdi", { hasText: "Ben" }).waitFor();
+  await ann.locator("#people bdi", { hasText: "Ben" }).waitFor({ state: "attached" });
   assert.deepEqual(await texts(ann), ["before", "while it was away"]);
   assert.equal(await ann.getByText("Waits for the connection").count(), 0);
 });

@@ -4,13 +4,14 @@ import { test } from "node:test";
 import { openWindow } from "./browser.mjs";
 import { startProxy } from "./proxy.mjs";
 import { startNode } from "./server.mjs";
+import { DEADLINE_MS } from "./wait.mjs";
 
 /** A page in which `connect` and `watched(options)` exist; the latter notes what happens to its socket. */
 async function openPage(t, url) {
   const page = await openWindow(t);
   await page.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
   await page.goto(`${url}/stats`);
-  await page.evaluate(async () => {
+  await page.evaluate(async (deadline) => {
     const { connect } = await import("/stream/primacron.js");
     globalThis.connect = connect;
     globalThis.watched = (options) => {
@@ -22,8 +23,13 @@ async function openPage(t, url) {
       socket.addEventListener("drop", ({ detail }) => drops.push(detail));
       socket.on("echo", (text) => heard.push(text));
       globalThis.until = (condition) =>
-        new Promise((resolve) => {
-          const look = () => (condition() ? resolve() : setTimeout(look, 5));
+        new Promise((resolve, reject) => {
+          const end = performance.now() + deadline;
+          const look = () => {
+            if (condition()) resolve();
+            else if (performance.now() < end) setTimeout(look, 5);
+            else reject(new Error(`waited ${deadline} ms for ${condition}`));
+          };
           look();
         });
       globalThis.outcome = (promise) =>
@@ -32,7 +38,7 @@ async function openPage(t, url) {
           ({ message, code }) => ({ message, code }),
         );
     };
-  });
+  }, DEADLINE_MS);
   return page;
 }
 
@@ -137,6 +143,33 @@ for (const upgrades of ["refuse", "ignore"]) {
     assert.deepEqual(answers, [["a"], ["b"]]);
   });
 }
+
+test("a websocket that breaks off while it takes over costs nothing", async (t) => {
+  const node = await startNode(t);
+  const proxy = await startProxy(t, node.url, { upgrades: "drop" });
+  const page = await openPage(t, proxy.url);
+  await connected(page, { transports: ["polling", "websocket"] });
+
+  const found = await page.evaluate(async () => {
+    const { close } = WebSocket.prototype;
+    let attempts = 0;
+    WebSocket.prototype.close = function () {
+      attempts++;
+      close.call(this);
+    };
+    let sent = 0;
+    while (attempts === 0) {
+      socket.emit("echo", String(sent++));
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    const answer = await socket.request("echo", "after");
+    return { answer, heard, sent };
+  });
+
+  assert.deepEqual(found.answer, ["after"]);
+  assert.deepEqual(found.heard, Array.from({ length: found.sent }, (_, index) => String(index)));
+  assert.deepEqual(await page.evaluate(() => [socket.transport, changes.length]), ["polling", 1]);
+});
 
 test("an upgrade in the middle of a burst keeps the order both ways", async (t) => {
   const page = await openPage(t, (await startNode(t)).url);

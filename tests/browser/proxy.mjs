@@ -1,4 +1,5 @@
-// A proxy of HTTP between browser and server that can refuse websockets and fall silent.
+// A proxy of HTTP between browser and server. It can fall silent, and refuse websockets, not answer them, or drop
+// them after the first message of the server.
 import { Agent, createServer, request } from "node:http";
 
 /** Starts a proxy to `target` on a free port. It ends with the test `t`. */
@@ -15,6 +16,7 @@ class Proxy {
   #target;
   #upgrades;
   #isSilent = false;
+  #dropped = null;
   #sockets = new Set();
   #agent = new Agent({ keepAlive: true });
   #server = createServer((incoming, answer) => this.#forward(incoming, answer));
@@ -70,11 +72,18 @@ class Proxy {
     this.requests.push({ method: incoming.method, transport, bytes: bytes.length });
     const asked = this.#ask(incoming);
     answer.on("close", () => asked.destroy());
-    asked.on("response", (response) => {
+    asked.on("response", async (response) => {
+      if (incoming.method === "GET") await this.#dropped;
       answer.writeHead(response.statusCode, response.headers);
       response.pipe(answer);
     });
     asked.end(bytes);
+  }
+
+  /** Ends a websocket with the answer to its probe. Until it is closed no poll is answered, so it cannot take over. */
+  #drop(socket, probed) {
+    this.#dropped = new Promise((resolve) => socket.once("close", resolve));
+    socket.end(probed);
   }
 
   #upgrade(incoming, socket, head) {
@@ -87,7 +96,9 @@ class Proxy {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headers.join("")}\r\n`);
       socket.write(early);
       server.write(head);
-      socket.pipe(server).pipe(socket);
+      if (this.#upgrades === "drop") server.once("data", (probed) => this.#drop(socket, probed));
+      else server.pipe(socket);
+      socket.pipe(server);
     });
     asked.on("response", (response) => response.pipe(socket));
     asked.end();
