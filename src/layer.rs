@@ -26,6 +26,9 @@ use crate::{
 /// One layer value is one node: all clones of it, all services that it makes and all handles share
 /// their connections. When the last of them is gone, the connections are closed.
 ///
+/// A handler that owns a [`Handle`] keeps the node while its clients are connected: drain it, or let
+/// the handler use [`Message::socket`](crate::Message::socket).
+///
 /// See the [crate docs](crate) for an example. `M` makes the handler of each connection; until
 /// [`service`](Self::service) or [`service_for`](Self::service_for) was called there is none, and
 /// the layer cannot be applied.
@@ -222,10 +225,11 @@ impl<M> PrimacronLayer<M> {
         self.try_set(|settings| settings.set_concurrency(messages))
     }
 
-    /// Hears every notice, on the task where it happens: it must not block.
+    /// Hears every notice, on the task where it happens: it must not block. Given more than once,
+    /// every one of them hears it.
     #[must_use]
     pub fn on_notice(self, notice: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.notices.set_callback(notice))
+        self.set(|settings| settings.notices.add_callback(notice))
     }
 
     /// Whether a client hears, as an event, that its message was refused; `true` by default.

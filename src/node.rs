@@ -27,7 +27,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::{
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, is_reserved, push},
+    message::{
+        Frame, IntoArgs, Outlet, PushError, SendError, Socket, User, encode_event, is_reserved,
+        push,
+    },
     notice::{Noticeboard, Notices},
 };
 
@@ -148,7 +151,8 @@ impl Handle {
         &self.owner.node().id
     }
 
-    /// Sends an event, waiting for those whose queue is full. Nobody waits for somebody else.
+    /// Sends an event, waiting for those whose queue is full. No receiver waits for another one, but
+    /// the caller waits for the slowest: put a timeout around it where that matters.
     ///
     /// # Errors
     ///
@@ -172,13 +176,23 @@ impl Handle {
         }
         let mut waiting = FuturesUnordered::new();
         let mut fan = Fan::new(event, &args);
+        let mut sent = Sent::default();
         self.for_each(to, |connection| {
-            if let Some(frame) = fan.frame(connection) {
-                let connection = Arc::clone(connection);
-                waiting.push(async move { push(&*connection, frame).await });
+            let Some(frame) = fan.frame(connection) else {
+                return;
+            };
+            match connection.push_or_wait(frame) {
+                Err(PushError::Full(frame, room)) => {
+                    let connection = Arc::clone(connection);
+                    waiting.push(async move {
+                        room.await;
+                        push(&*connection, frame).await
+                    });
+                }
+                pushed => sent.count(pushed.is_ok()),
             }
         });
-        let mut sent = fan.into_sent()?;
+        fan.into_sent()?;
         drop(args);
         while let Some(pushed) = waiting.next().await {
             sent.count(pushed.is_ok());
@@ -280,6 +294,7 @@ impl Handle {
     /// that. A node that was drained stays so.
     pub async fn drain(&self, window: Duration) {
         let node = self.owner.node();
+        let window = window.min(LONGEST_DRAIN);
         node.registry.begin_close();
         let start = Instant::now();
         let mut connections = Vec::new();
@@ -338,6 +353,9 @@ impl Sent {
         }
     }
 }
+
+/// A year: no clock overflows with it.
+const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One message for many: encoded when the first of them is met, then shared.
 struct Fan<'a, A> {

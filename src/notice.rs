@@ -138,6 +138,25 @@ impl Notice {
         }
     }
 
+    /// The same, with no more of a message than a backlog of notices should hold.
+    fn cut(mut self) -> Self {
+        match &mut self {
+            Self::Json { raw, .. } | Self::Invalid { raw, .. } => *raw = raw.cut(KEPT),
+            Self::Validation { raw, event, .. } => {
+                *raw = raw.cut(KEPT);
+                truncate(event);
+            }
+            Self::Handler { event, .. } => truncate(event),
+            Self::Connect { .. }
+            | Self::Upgrade { .. }
+            | Self::Disconnect { .. }
+            | Self::QueueFull { .. }
+            | Self::Reject { .. }
+            | Self::UnverifiedAccount => {}
+        }
+        self
+    }
+
     /// Whose connection it is about.
     #[must_use]
     pub const fn user(&self) -> Option<&User> {
@@ -155,28 +174,39 @@ impl Notice {
     }
 }
 
+fn truncate(event: &mut String) {
+    let end = (0..=KEPT.min(event.len()))
+        .rev()
+        .find(|end| event.is_char_boundary(*end));
+    event.truncate(end.unwrap_or(0));
+    event.shrink_to_fit();
+}
+
 /// How many notices a slow [`Notices`] stream may lag behind before it misses some.
 const BACKLOG: usize = 1024;
+
+/// Bytes of a message, and of the name of an event, that a notice in a stream keeps.
+const KEPT: usize = 1024;
 
 type Callback = Arc<dyn Fn(&Notice) + Send + Sync>;
 
 /// Where notices go.
 #[derive(Clone)]
 pub(crate) struct Noticeboard {
-    callback: Option<Callback>,
+    callbacks: Vec<Callback>,
     readers: broadcast::Sender<Notice>,
 }
 
 impl Noticeboard {
     pub(crate) fn new() -> Self {
         Self {
-            callback: None,
+            callbacks: Vec::new(),
             readers: broadcast::Sender::new(BACKLOG),
         }
     }
 
-    pub(crate) fn set_callback(&mut self, callback: impl Fn(&Notice) + Send + Sync + 'static) {
-        self.callback = Some(Arc::new(callback));
+    pub(crate) fn add_callback(&mut self, callback: impl Fn(&Notice) + Send + Sync + 'static) {
+        self.callbacks.push(Arc::new(callback));
     }
 
     /// A stream of what is posted from now on.
@@ -190,13 +220,13 @@ impl Noticeboard {
     pub(crate) fn post(&self, notice: Notice) {
         #[cfg(feature = "tracing")]
         trace(&notice);
-        if let Some(callback) = &self.callback {
+        for callback in &self.callbacks {
             // A notice is information: a callback that panics must not end what it is about.
             drop(catch_unwind(AssertUnwindSafe(|| callback(&notice))));
         }
         if self.readers.receiver_count() > 0 {
             // An error says that the last reader went away just now.
-            drop(self.readers.send(notice));
+            drop(self.readers.send(notice.cut()));
         }
     }
 }
@@ -210,7 +240,8 @@ impl fmt::Debug for Noticeboard {
 /// A stream of notices, made by [`Handle::notices`](crate::Handle::notices).
 ///
 /// It never slows the library down: a reader that lags more than 1,024 notices behind misses the
-/// oldest, and [`missed`](Self::missed) counts them.
+/// oldest, and [`missed`](Self::missed) counts them. Of a message that a notice is about it has the
+/// first 1,024 bytes; [`on_notice`](crate::PrimacronLayer::on_notice) sees all of it.
 #[derive(Debug)]
 pub struct Notices {
     reader: broadcast::Receiver<Notice>,

@@ -28,6 +28,10 @@ pub struct Config {
     pub max_payload: Option<usize>,
     /// See [`PrimacronLayer::max_packets`](crate::PrimacronLayer::max_packets).
     pub max_packets: Option<usize>,
+    /// See [`PrimacronLayer::initial_packet`](crate::PrimacronLayer::initial_packet).
+    pub initial_packet: Option<String>,
+    /// See [`PrimacronLayer::cookie`](crate::PrimacronLayer::cookie).
+    pub cookie: Option<String>,
     /// See [`PrimacronLayer::allow_upgrades`](crate::PrimacronLayer::allow_upgrades).
     pub allow_upgrades: Option<bool>,
     /// See [`PrimacronLayer::allowed_origins`](crate::PrimacronLayer::allowed_origins).
@@ -58,6 +62,8 @@ impl Settings {
             hold_timeout_ms,
             max_payload,
             max_packets,
+            initial_packet,
+            cookie,
             allow_upgrades,
             allowed_origins,
             queue_limit,
@@ -80,6 +86,8 @@ impl Settings {
         each(millis(hold_timeout_ms), |it| self.set_hold_timeout(it))?;
         each(*max_payload, |it| self.set_max_payload(it))?;
         each(*max_packets, |it| self.set_max_packets(it))?;
+        each(initial_packet.as_deref(), |it| self.set_initial_packet(it))?;
+        each(cookie.as_deref(), |it| self.set_cookie(it))?;
         each(allowed_origins.as_deref(), |it| {
             self.set_allowed_origins(it)
         })?;

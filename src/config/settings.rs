@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use http::uri::PathAndQuery;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -92,7 +93,11 @@ impl Settings {
 
     pub(crate) fn set_path(&mut self, path: &str) -> Result<(), ConfigError> {
         let bare = path.strip_suffix('/').unwrap_or(path);
-        let usable = bare.len() > 1 && bare.starts_with('/') && !bare.contains(['?', '#']);
+        let is_path = |path: &PathAndQuery| path.query().is_none() && path.path() == bare;
+        let usable = bare.len() > 1
+            && bare.starts_with('/')
+            && !bare.ends_with('/')
+            && bare.parse().is_ok_and(|path| is_path(&path));
         check(usable, "path", "must begin with a slash and name something")?;
         self.path = bare.into();
         Ok(())
@@ -171,7 +176,7 @@ impl Settings {
                 "allowed_origins",
                 "must be origins like https://example.com, or *",
             )?;
-            Ok(origin.to_ascii_lowercase().into_boxed_str())
+            Ok(without_default_port(&origin.to_ascii_lowercase()).into())
         });
         let all = all.collect::<Result<Box<[Box<str>]>, _>>()?;
         self.origins = if all.iter().any(|origin| &**origin == "*") {
@@ -279,6 +284,16 @@ impl std::fmt::Debug for Settings {
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
+}
+
+/// Browsers leave out the port that the scheme implies.
+fn without_default_port(origin: &str) -> &str {
+    let port = match origin.split_once("://") {
+        Some(("http", _)) => ":80",
+        Some(("https", _)) => ":443",
+        _ => return origin,
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 fn is_authority(host: &str) -> bool {

@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use super::{
     Endpoint,
-    exchange::{Candidate, Exchange, Get, LastWord, Post, Stage},
-    queue::Batch,
+    exchange::{Candidate, Exchange, Get, LastWord, Stage},
+    queue::{Batch, Queue},
 };
 use crate::{
     config::QueuePolicy,
@@ -105,14 +105,14 @@ impl Connection {
 
     /// Whether the outgoing queue takes another message.
     pub(super) fn has_room(&self) -> bool {
-        self.exchange.lock().queue.bytes() < self.limit()
+        self.exchange.lock().queue.cost() < self.limit()
     }
 
     /// Takes what one write should carry.
     pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> Batch {
         let mut exchange = self.exchange.lock();
         let batch = exchange.queue.pop_batch(out);
-        if exchange.queue.bytes() < self.limit() {
+        if exchange.queue.cost() < self.limit() {
             exchange.wake_senders();
         }
         batch
@@ -138,15 +138,7 @@ impl Connection {
 
     /// All packets of the POST were handled, or never will be.
     pub(super) fn finish_post(&self) {
-        if let Some(polling) = &mut self.exchange.lock().polling
-            && let Post::Submitted(_, waker) | Post::Handling(waker) = &mut polling.post
-        {
-            let waker = waker.take();
-            polling.post = Post::Done;
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        self.exchange.lock().finish_post();
     }
 
     /// The POST under way holds bytes that are no packet; the connection is about to close.
@@ -198,10 +190,9 @@ impl Connection {
             let held = matches!(polling.get, Get::Held(_));
             polling.last_word = last_word.or_else(|| held.then_some(LastWord::Close));
         }
+        exchange.finish_post();
         exchange.wake_get();
         exchange.wake_senders();
-        drop(exchange);
-        self.finish_post();
     }
 
     /// Whether a client on polling has nothing more to hear.
@@ -211,12 +202,15 @@ impl Connection {
         polling.is_none_or(|polling| polling.last_word.is_none())
     }
 
+    /// Nobody looks after the connection any more.
     pub(super) fn end(&self) {
         let mut exchange = self.exchange.lock();
         exchange.stage = Stage::Closed;
         exchange.queue.clear();
         exchange.driver = None;
+        exchange.finish_post();
         exchange.wake_get();
+        exchange.wake_senders();
     }
 
     fn limit(&self) -> usize {
@@ -239,14 +233,14 @@ impl Connection {
 
     /// Makes room by dropping what is volatile; whether the frame fits then.
     fn make_room(&self, exchange: &mut Exchange, frame: &Frame) -> bool {
-        let fits = |bytes: usize| bytes + frame.len() <= self.limit();
-        if fits(exchange.queue.bytes()) {
+        let fits = |queue: &Queue| queue.cost() + frame.len() <= self.limit();
+        if fits(&exchange.queue) {
             return true;
         }
-        if !frame.is_volatile() {
-            exchange.queue.drop_volatile();
+        if !frame.is_volatile() && exchange.queue.drop_volatile() {
+            exchange.made_room();
         }
-        fits(exchange.queue.bytes())
+        fits(&exchange.queue)
     }
 }
 

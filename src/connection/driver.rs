@@ -54,7 +54,13 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if !matches!(this.phase, Phase::Gone { .. }) {
-                // A runtime that shuts down drops a task before its end.
+                // A runtime that shuts down drops a task before its end, and so does a panic.
+                if matches!(this.phase, Phase::Open) {
+                    this.connection.notify(Notice::Disconnect {
+                        user: this.connection.user().clone(),
+                        reason: CloseReason::Shutdown,
+                    });
+                }
                 this.connection.endpoint.registry.leave_account(this.connection);
                 forget(this.connection);
             }
@@ -120,15 +126,17 @@ where
         let errands = self.connection.attend(cx.waker());
         self.as_mut().apply_deadlines();
         self.as_mut().run(errands, cx, scratch);
-        if self.candidate.is_some() || self.leaving.is_some() {
+        if self.candidate.is_some() {
             self.as_mut().poll_candidate(cx, scratch);
         }
         while matches!(self.phase, Phase::Open) {
             if self.as_mut().poll_open(cx, scratch).is_pending() {
+                self.as_mut().poll_leaving(cx, scratch);
                 self.as_mut().arm(cx);
                 return Poll::Pending;
             }
         }
+        self.as_mut().poll_leaving(cx, scratch);
         let ended = self.as_mut().poll_closing(cx, scratch);
         if ended.is_pending() {
             self.as_mut().arm(cx);

@@ -35,6 +35,8 @@ pub(super) enum Stage {
 pub(super) struct Polling {
     pub(super) get: Get,
     pub(super) post: Post,
+    /// The client went away from a POST that is being handled: nobody waits for its end.
+    pub(super) abandoned: bool,
     /// A payload had a fault: the POST that brought it is a bad request.
     pub(super) malformed: bool,
     /// A websocket that wants to take over.
@@ -58,8 +60,8 @@ pub(super) enum Get {
 pub(super) enum Post {
     #[default]
     None,
-    /// The body is on its way.
-    Reading,
+    /// The body is on its way; woken when the connection ends before it.
+    Reading(Option<Waker>),
     /// The body waits for the task.
     Submitted(Payload, Option<Waker>),
     /// The task works on it.
@@ -136,10 +138,37 @@ impl Exchange {
         }
     }
 
+    /// There is room in the queue: senders that wait for it look again, and so does the task.
+    pub(super) fn made_room(&self) {
+        self.wake_senders();
+        self.wake_driver();
+    }
+
     /// Senders that wait for room look again.
     pub(super) fn wake_senders(&self) {
         if let Some(room) = &self.room {
             room.notify_waiters();
+        }
+    }
+
+    /// All packets of the POST were handled, or never will be.
+    pub(super) fn finish_post(&mut self) {
+        let Some(polling) = &mut self.polling else {
+            return;
+        };
+        let waker = match &mut polling.post {
+            Post::Reading(waker) | Post::Submitted(_, waker) | Post::Handling(waker) => {
+                waker.take()
+            }
+            Post::None | Post::Done => return,
+        };
+        polling.post = if std::mem::take(&mut polling.abandoned) {
+            Post::None
+        } else {
+            Post::Done
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::Data,
-    message::{Admission, Asking, Message},
+    message::{Admission, Asking, Message, Refused},
 };
 
 type Fut<M> = <<M as MakeHandler>::Handler as Service<Message>>::Future;
@@ -39,8 +39,14 @@ enum Waiting {
     Nobody,
     /// For its validator, which asks somebody.
     Validation(Asking),
-    /// For the handler.
-    Handler(Message),
+    /// For the handler; whether that was asked already. From then on it may have a place for this
+    /// message that nobody else gets.
+    Handler {
+        message: Message,
+        asked: bool,
+    },
+    /// Refused, for room in the queue: its sender wants an answer.
+    Refusal(Refused),
 }
 
 /// What a pipeline can do next.
@@ -94,13 +100,22 @@ impl<M: MakeHandler> Pipeline<M> {
                         }
                     }
                 },
-                Waiting::Handler(_) => {
-                    if this.calls.len() >= connection.endpoint().settings.concurrency() {
-                        return Intake::Held;
-                    }
+                Waiting::Refusal(_) => {
                     if !connection.has_room() {
                         return Intake::Full;
                     }
+                    if let Waiting::Refusal(refused) = take(this.waiting) {
+                        report::refused(connection, refused);
+                    }
+                }
+                Waiting::Handler { asked, .. } => {
+                    if this.calls.len() >= connection.endpoint().settings.concurrency() {
+                        return Intake::Held;
+                    }
+                    if !*asked && !connection.has_room() {
+                        return Intake::Full;
+                    }
+                    *asked = true;
                     if self.as_mut().poll_dispatch(cx, connection).is_pending() {
                         return Intake::Held;
                     }
@@ -127,8 +142,12 @@ impl<M: MakeHandler> Pipeline<M> {
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
         *self.project().waiting = match admission {
-            Admission::Passed(message) => Waiting::Handler(message),
+            Admission::Passed(message) => Waiting::Handler {
+                message,
+                asked: false,
+            },
             Admission::Asking(asking) => Waiting::Validation(asking),
+            Admission::Refused(refused) if refused.id.is_some() => Waiting::Refusal(refused),
             Admission::Refused(refused) => {
                 report::refused(connection, refused);
                 Waiting::Nobody
@@ -147,7 +166,7 @@ impl<M: MakeHandler> Pipeline<M> {
         if matches!(ready, Ok(Poll::Pending)) {
             return Poll::Pending;
         }
-        let Waiting::Handler(message) = std::mem::replace(this.waiting, Waiting::Nobody) else {
+        let Waiting::Handler { message, .. } = take(this.waiting) else {
             return Poll::Ready(());
         };
         let called = Called::of(&message);
@@ -160,8 +179,7 @@ impl<M: MakeHandler> Pipeline<M> {
         match outcome {
             Ok(future) => this.calls.push(future, called),
             Err(error) => {
-                // A service that failed or panicked is not to be used again.
-                *this.handler = this.make.make(connection.user());
+                renew(this.handler, &**this.make, connection);
                 report::failed(connection, &called, error);
             }
         }
@@ -172,16 +190,32 @@ impl<M: MakeHandler> Pipeline<M> {
         let mut this = self.project();
         while let Poll::Ready(Some((called, outcome))) = this.calls.as_mut().poll_next(cx) {
             match outcome {
-                Ok(Ok(reply)) => report::answered(connection, &called, reply.into()),
+                Ok(Ok(reply)) => {
+                    let answer = || report::answered(connection, &called, reply.into());
+                    if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+                        report::failed(connection, &called, report::panicked());
+                    }
+                }
                 Ok(Err(error)) => {
                     let error: Box<dyn Error + Send + Sync> = error.into();
                     report::failed(connection, &called, error);
                 }
                 Err(_) => {
-                    *this.handler = this.make.make(connection.user());
+                    renew(this.handler, &**this.make, connection);
                     report::failed(connection, &called, report::panicked());
                 }
             }
         }
+    }
+}
+
+fn take(waiting: &mut Waiting) -> Waiting {
+    std::mem::replace(waiting, Waiting::Nobody)
+}
+
+/// A service that failed or panicked is not to be used again, if another one can be had.
+fn renew<M: MakeHandler>(handler: &mut M::Handler, make: &M, connection: &Connection) {
+    if let Ok(fresh) = catch_unwind(AssertUnwindSafe(|| make.make(connection.user()))) {
+        *handler = fresh;
     }
 }

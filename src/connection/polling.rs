@@ -67,7 +67,7 @@ impl Connection {
             ));
             return Err(RequestError::Bad("overlapping data request"));
         }
-        polling.post = Post::Reading;
+        polling.post = Post::Reading(None);
         Ok(OpenPost {
             connection: Some(Arc::clone(self)),
         })
@@ -112,15 +112,16 @@ impl Connection {
     fn poll_get(&self, cx: &Context<'_>) -> Poll<Result<Vec<u8>, RequestError>> {
         let mut exchange = self.exchange.lock();
         let limit = self.endpoint.settings.max_payload();
-        let was_full = exchange.queue.bytes() >= self.endpoint.settings.queue_limit();
+        let was_full = exchange.queue.cost() >= self.endpoint.settings.queue_limit();
         let mut body = Vec::new();
         if exchange.transport == Transport::Polling {
             exchange.take_body(&mut body, limit);
         }
         if was_full {
-            exchange.wake_driver();
+            exchange.made_room();
+        } else {
+            exchange.wake_senders();
         }
-        exchange.wake_senders();
         let stage = exchange.stage;
         let queue_is_empty = exchange.queue.is_empty() || exchange.transport != Transport::Polling;
         let Ok(polling) = exchange.polling() else {
@@ -272,6 +273,23 @@ pub(crate) struct OpenPost {
 }
 
 impl OpenPost {
+    /// Whether the connection still waits for the body; woken when it does no longer.
+    pub(crate) fn poll_wanted(&mut self, cx: &Context<'_>) -> bool {
+        let Some(connection) = &self.connection else {
+            return false;
+        };
+        match &mut connection.exchange.lock().polling {
+            Some(polling) => match &mut polling.post {
+                Post::Reading(waker) => {
+                    *waker = Some(cx.waker().clone());
+                    true
+                }
+                _ => false,
+            },
+            None => false,
+        }
+    }
+
     /// Hands the packets to the task of the connection.
     pub(crate) fn submit(&self, payload: Payload) {
         if let Some(connection) = &self.connection {
@@ -341,9 +359,11 @@ impl Drop for OpenPost {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection {
             let free = |polling: &mut Polling| {
-                // What was submitted is handled all the same.
-                if matches!(polling.post, Post::Reading | Post::Done) {
-                    polling.post = Post::None;
+                match &polling.post {
+                    Post::Reading(_) | Post::Done => polling.post = Post::None,
+                    // What was submitted is handled all the same.
+                    Post::Submitted(..) | Post::Handling(_) => polling.abandoned = true,
+                    Post::None => {}
                 }
             };
             connection.abandon(free, "data request connection closed prematurely");

@@ -13,6 +13,8 @@ pub(super) struct Queue {
     first: Option<Frame>,
     rest: VecDeque<Frame>,
     bytes: usize,
+    frames: usize,
+    volatile: usize,
 }
 
 /// What one write should carry.
@@ -28,12 +30,17 @@ pub(crate) enum Batch {
 /// A frame from this size on is written from where it lies.
 const SHARED_FROM: usize = 4 * 1024;
 
+/// What a queued frame costs beside its bytes, roughly: its place in the queue and its allocation.
+const OVERHEAD: usize = 64;
+
 /// A batch is closed when it has grown to this size.
 const BATCH: usize = 16 * 1024;
 
 impl Queue {
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.len();
+        self.frames += 1;
+        self.volatile += usize::from(frame.is_volatile());
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
@@ -49,11 +56,20 @@ impl Queue {
             self.rest = VecDeque::new();
         }
         self.bytes -= frame.len();
+        self.frames -= 1;
+        self.volatile -= usize::from(frame.is_volatile());
         Some(frame)
     }
 
+    /// How many bytes are to be sent.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How much memory they take, which is what the limit is about: many small frames take more
+    /// than their bytes.
+    pub(super) const fn cost(&self) -> usize {
+        self.bytes + self.frames * OVERHEAD
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -68,13 +84,19 @@ impl Queue {
         *self = Self::default();
     }
 
-    /// Drops what may be dropped first.
-    pub(super) fn drop_volatile(&mut self) {
+    /// Drops what may be dropped first; whether there was any.
+    pub(super) fn drop_volatile(&mut self) -> bool {
+        if self.volatile == 0 {
+            return false;
+        }
         let all = self.first.take().into_iter().chain(self.rest.drain(..));
         let mut kept: VecDeque<_> = all.filter(|frame| !frame.is_volatile()).collect();
         self.bytes = kept.iter().map(Frame::len).sum();
+        self.frames = kept.len();
+        self.volatile = 0;
         self.first = kept.pop_front();
         self.rest = kept;
+        true
     }
 
     /// Takes as many frames as one write should carry; several are copied into `out`.
@@ -129,9 +151,21 @@ mod tests {
         queue.push(frame("4b"));
         queue.push(frame("4c").volatile());
         queue.push(frame("4d"));
-        queue.drop_volatile();
-        assert_eq!(queue.bytes(), 8);
+        assert!(queue.drop_volatile());
+        assert!(!queue.drop_volatile(), "there is nothing left to drop");
+        assert_eq!((queue.bytes(), queue.cost()), (8, 8 + 2 * OVERHEAD));
         assert_eq!(drain(&mut queue), ["4b", "4d"]);
+    }
+
+    #[test]
+    fn an_empty_queue_costs_nothing_again() {
+        let mut queue = Queue::default();
+        queue.push(frame("4a").volatile());
+        queue.push(frame("4b"));
+        assert_eq!(queue.cost(), 8 + 2 * OVERHEAD);
+        drain(&mut queue);
+        assert_eq!(queue.cost(), 0);
+        assert!(!queue.drop_volatile());
     }
 
     #[test]

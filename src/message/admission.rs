@@ -31,7 +31,10 @@ impl Validators {
 
     /// Takes a message through codec and validator.
     pub(crate) fn admit(&self, codec: &dyn Codec, raw: RawInput, socket: Socket) -> Admission {
-        let envelope = match codec.decode(&raw) {
+        let decode = AssertUnwindSafe(|| codec.decode(&raw));
+        let decoded = catch_unwind(decode)
+            .unwrap_or_else(|_| Err(DecodeFailure::malformed("the codec failed")));
+        let envelope = match decoded {
             Ok(envelope) => envelope,
             Err(failure) => return Admission::Refused(Refused::undecodable(raw, failure)),
         };

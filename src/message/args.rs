@@ -4,10 +4,12 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{
     Deserialize, Serialize, Serializer,
-    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
-    ser::{Error as _, SerializeSeq},
+    de::{DeserializeSeed, IgnoredAny, IntoDeserializer, SeqAccess, Visitor},
+    ser::SerializeSeq,
 };
 use serde_json::value::RawValue;
+
+use super::whole::Whole;
 
 /// The arguments of a message.
 ///
@@ -47,6 +49,7 @@ pub enum ArgsError {
     #[error("argument {0} is missing")]
     Missing(usize),
     /// The argument, or all of them as a tuple, is not of the wanted type.
+    #[non_exhaustive]
     #[error("not a valid {expected}: {reason}")]
     Mismatch {
         /// The wanted Rust type.
@@ -152,7 +155,10 @@ impl Args {
             Repr::Values(values) => match &values[..] {
                 [] => serde_json::from_str("null").map_err(mismatch::<T>),
                 [only] => T::deserialize(only).map_err(mismatch::<T>),
-                several => sequence(several.iter()),
+                several => {
+                    let array = serde_json::Value::Array(several.to_vec());
+                    T::deserialize(array).map_err(mismatch::<T>)
+                }
             },
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => self.only(),
         }
@@ -169,10 +175,16 @@ impl Args {
             Repr::Empty => serde_json::from_str("[]").map_err(mismatch::<T>),
             Repr::Json(text) => serde_json::from_str(text).map_err(mismatch::<T>),
             Repr::Values(values) => sequence(values.iter()),
-            Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => {
-                let only: serde_json::Value = self.only()?;
-                T::deserialize(serde_json::Value::Array(vec![only])).map_err(mismatch::<T>)
+            Repr::JsonOne(text) => {
+                let mut array = String::with_capacity(text.len() + 2);
+                array.extend(["[", text, "]"]);
+                // What is owned here can only be read into something that owns it.
+                let array: serde_json::Value =
+                    serde_json::from_str(&array).map_err(mismatch::<T>)?;
+                T::deserialize(array).map_err(mismatch::<T>)
             }
+            Repr::Text(text) => sequence(std::iter::once(Whole::Text(text))),
+            Repr::Binary(bytes) => sequence(std::iter::once(Whole::Binary(bytes))),
         }
     }
 
@@ -200,14 +212,8 @@ impl Args {
     fn only<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ArgsError> {
         match &self.0 {
             Repr::JsonOne(text) => serde_json::from_str(text).map_err(mismatch::<T>),
-            Repr::Text(text) => {
-                let value = serde::de::value::BorrowedStrDeserializer::new(text);
-                T::deserialize(value).map_err(mismatch::<T>)
-            }
-            Repr::Binary(bytes) => {
-                let value = serde::de::value::BorrowedBytesDeserializer::new(bytes);
-                T::deserialize(value).map_err(mismatch::<T>)
-            }
+            Repr::Text(text) => T::deserialize(Whole::Text(text)).map_err(mismatch::<T>),
+            Repr::Binary(bytes) => T::deserialize(Whole::Binary(bytes)).map_err(mismatch::<T>),
             Repr::Empty | Repr::Json(_) | Repr::Values(_) => Err(ArgsError::Missing(0)),
         }
     }
@@ -224,13 +230,8 @@ impl Serialize for Args {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Repr::Empty => serializer.serialize_seq(Some(0))?.end(),
-            Repr::Json(text) => serde_json::from_str::<&RawValue>(text)
-                .map_err(S::Error::custom)?
-                .serialize(serializer),
-            Repr::JsonOne(text) => {
-                let value: &RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
-                serializer.collect_seq([value])
-            }
+            Repr::Json(text) => parsed(text)?.serialize(serializer),
+            Repr::JsonOne(text) => serializer.collect_seq([parsed(text)?]),
             Repr::Values(values) => values.serialize(serializer),
             Repr::Text(text) => serializer.collect_seq([&**text]),
             Repr::Binary(bytes) => {
@@ -240,6 +241,11 @@ impl Serialize for Args {
             }
         }
     }
+}
+
+/// In another format than JSON, JSON's own text would be a text.
+fn parsed<E: serde::ser::Error>(text: &str) -> Result<serde_json::Value, E> {
+    serde_json::from_str(text).map_err(E::custom)
 }
 
 /// Bytes that serde takes for bytes and not for a sequence of numbers.
@@ -252,7 +258,7 @@ impl Serialize for AsBytes<'_> {
 }
 
 fn sequence<'a, T: Deserialize<'a>>(
-    values: std::slice::Iter<'a, serde_json::Value>,
+    values: impl Iterator<Item: IntoDeserializer<'a, serde_json::Error>>,
 ) -> Result<T, ArgsError> {
     let sequence = serde::de::value::SeqDeserializer::new(values);
     T::deserialize(sequence).map_err(mismatch::<T>)
@@ -336,5 +342,89 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Nth<T> {
         let found = array.next_element()?;
         while array.next_element::<IgnoredAny>()?.is_some() {}
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Name(String);
+
+    /// The same two arguments, however they are kept.
+    fn pairs() -> [Args; 2] {
+        [
+            Args::from_json(r#" ["a", 2] "#).unwrap(),
+            Args::from_values(vec!["a".into(), 2.into()]),
+        ]
+    }
+
+    #[test]
+    fn the_way_they_are_kept_makes_no_difference() {
+        for args in pairs() {
+            assert_eq!((args.len(), args.is_empty()), (2, false));
+            assert_eq!(args.get::<u8>(1), Ok(2));
+            assert_eq!(args.get::<u8>(2), Err(ArgsError::Missing(2)));
+            assert_eq!(args.parse::<(String, u8)>().unwrap(), ("a".into(), 2));
+            assert_eq!(
+                args.parse::<Option<(String, u8)>>().unwrap(),
+                Some(("a".into(), 2))
+            );
+            assert_eq!(args.all::<(Name, u8)>().unwrap(), (Name("a".into()), 2));
+            assert!(args.all::<(String,)>().is_err(), "more than that takes");
+            assert!(
+                args.all::<(String, u8, u8)>().is_err(),
+                "fewer than that takes"
+            );
+            assert_eq!(serde_json::to_value(&args).unwrap(), json!(["a", 2]));
+        }
+    }
+
+    #[test]
+    fn one_argument_is_read_as_itself() {
+        for args in [Args::from_json(r#"["a"]"#).unwrap(), Args::text("a")] {
+            assert_eq!(args.parse::<Name>().unwrap(), Name("a".into()));
+            assert_eq!(args.parse::<Option<&str>>().unwrap(), Some("a"));
+            assert_eq!(args.all::<(&str,)>().unwrap(), ("a",));
+            assert_eq!(args.get::<&str>(0), Ok("a"));
+        }
+        let object = Args(Repr::JsonOne(r#"{"a":1}"#.into()));
+        assert_eq!(
+            object.all::<(serde_json::Value,)>().unwrap(),
+            (json!({"a": 1}),)
+        );
+    }
+
+    #[test]
+    fn no_arguments_are_nothing() {
+        for args in [
+            Args::empty(),
+            Args::from_json("[ ]").unwrap(),
+            Args::from_values(vec![]),
+        ] {
+            assert_eq!((args.len(), args.is_empty()), (0, true));
+            assert_eq!(args.parse::<()>(), Ok(()));
+            assert_eq!(args.parse::<Option<u8>>(), Ok(None));
+            assert_eq!(args.all::<Vec<u8>>(), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn bytes_are_bytes() {
+        let args = Args::binary(vec![1, 2]);
+        assert_eq!(args.parse::<&[u8]>().unwrap(), [1, 2]);
+        assert_eq!(args.all::<(&[u8],)>().unwrap(), (&[1, 2][..],));
+        assert!(args.parse::<String>().is_err() && args.parse::<u8>().is_err());
+    }
+
+    #[test]
+    fn what_is_no_array_is_refused() {
+        for text in ["", "{}", "1", "[1", "[1] 2"] {
+            assert!(Args::from_json(text).is_err(), "{text}");
+        }
     }
 }

@@ -66,6 +66,24 @@ impl Envelope {
         }
     }
 
+    /// The name of the event.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The arguments.
+    #[must_use]
+    pub const fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// The number by which the sender wants an answer.
+    #[must_use]
+    pub const fn id(&self) -> Option<u64> {
+        self.id
+    }
+
     /// The sender wants an answer that carries this number.
     #[must_use]
     pub fn with_id(mut self, id: u64) -> Self {

@@ -1,4 +1,7 @@
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use bytes::Bytes;
 
@@ -60,7 +63,9 @@ impl Frame {
         scratch.clear();
         scratch.extend_from_slice(&[0; websocket::MAX_HEADER]);
         scratch.push(MESSAGE);
-        let kind = codec.encode(message, scratch)?;
+        let encode = AssertUnwindSafe(|| codec.encode(message, scratch));
+        let encoded = catch_unwind(encode);
+        let kind = encoded.unwrap_or_else(|_| Err(EncodeError::new("the codec failed")))?;
         let frame = Self::around(scratch, kind);
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();

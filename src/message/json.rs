@@ -87,7 +87,12 @@ fn failure(text: &str, error: &serde_json::Error) -> DecodeFailure {
     };
     match malformed {
         Some(error) => DecodeFailure::Malformed(error.to_string()),
-        None => DecodeFailure::Invalid(error.to_string()),
+        // What serde says would quote the message.
+        None => DecodeFailure::invalid(format!(
+            "not an object with a usable event, args and id, at line {} column {}",
+            error.line(),
+            error.column()
+        )),
     }
 }
 

@@ -18,6 +18,7 @@ mod reply;
 mod socket;
 mod user;
 mod validator;
+mod whole;
 
 pub(crate) use self::{
     admission::{Admission, Asking, Cause, Refused, Validators},

@@ -29,6 +29,20 @@ impl RawInput {
         matches!(self.0, Data::Text(_))
     }
 
+    /// At most so many of its first bytes, in memory of their own.
+    pub(crate) fn cut(&self, bytes: usize) -> Self {
+        Self(match &self.0 {
+            Data::Text(text) => {
+                let mut ends = (0..=bytes.min(text.len())).rev();
+                let end = ends.find(|end| text.is_char_boundary(*end));
+                Data::Text(ByteString::from(&text[..end.unwrap_or(0)]))
+            }
+            Data::Binary(data) => {
+                Data::Binary(Bytes::copy_from_slice(&data[..bytes.min(data.len())]))
+            }
+        })
+    }
+
     pub(crate) fn data(&self) -> &Data {
         &self.0
     }

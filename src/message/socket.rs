@@ -60,8 +60,8 @@ pub enum SendError {
     #[error("event name is reserved")]
     ReservedEvent,
     /// The codec cannot express the message.
-    #[error("message cannot be encoded")]
-    Encode(#[source] EncodeError),
+    #[error(transparent)]
+    Encode(EncodeError),
 }
 
 impl Socket {

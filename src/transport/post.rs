@@ -68,6 +68,10 @@ impl<B: Body> PostBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RequestError>> {
         if !self.submitted {
+            if !self.as_mut().project().post.poll_wanted(cx) {
+                self.project().post.finish();
+                return Poll::Ready(Err(Rejection::UnknownSid.into()));
+            }
             ready!(self.as_mut().poll_read(cx))?;
             self.as_mut().submit()?;
         }

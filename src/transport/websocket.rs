@@ -32,6 +32,8 @@ pub(crate) struct WebSocket<IO> {
     first: BytesMut,
     closing: Closing,
     progress: bool,
+    /// Written, and perhaps still in a buffer of the stream below, as TLS has one.
+    dirty: bool,
     /// What the other side sees when its bytes were the reason.
     fault: Option<CloseCode>,
     heard_close: bool,
@@ -60,6 +62,7 @@ impl<IO> WebSocket<IO> {
             first: BytesMut::new(),
             closing: Closing::No,
             progress: false,
+            dirty: false,
             fault: None,
             heard_close: false,
         }
@@ -149,7 +152,7 @@ where
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken)),
                 Ok(written) => self.unsent.advance(written),
             }
-            self.progress = true;
+            self.wrote();
         }
         self.unsent = Bytes::new();
         Poll::Ready(Ok(()))
@@ -159,12 +162,12 @@ where
     fn poll_output(&mut self, cx: &mut Context<'_>, output: &[u8]) -> Poll<Result<(), Broken>> {
         match Pin::new(&mut self.io).poll_write(cx, output) {
             Poll::Ready(Ok(written)) if written == output.len() => {
-                self.progress = true;
+                self.wrote();
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Broken)),
             Poll::Ready(Ok(written)) => {
-                self.progress = true;
+                self.wrote();
                 self.unsent = Bytes::copy_from_slice(&output[written..]);
             }
             Poll::Pending => self.unsent = Bytes::copy_from_slice(output),
@@ -183,8 +186,18 @@ where
         .await;
     }
 
+    fn wrote(&mut self) {
+        self.progress = true;
+        self.dirty = true;
+    }
+
     fn poll_io_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Broken)
+        if self.dirty {
+            let flushed = ready!(Pin::new(&mut self.io).poll_flush(cx));
+            self.dirty = false;
+            return Poll::Ready(flushed.map_err(|_| Broken));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -255,7 +268,6 @@ where
         if begun && let Err(broken) = ready!(self.poll_flush_first(cx)) {
             return Poll::Ready(Err(broken));
         }
-        let mut wrote = false;
         loop {
             scratch.output.clear();
             let written = match connection.pop_batch(&mut scratch.output) {
@@ -266,15 +278,11 @@ where
                 }
                 Batch::Copied => self.poll_output(cx, &scratch.output),
             };
-            wrote = true;
             if let Err(broken) = ready!(written) {
                 return Poll::Ready(Err(broken));
             }
         }
-        if wrote {
-            return self.poll_io_flush(cx);
-        }
-        Poll::Ready(Ok(()))
+        self.poll_io_flush(cx)
     }
 
     fn take_progress(&mut self) -> bool {

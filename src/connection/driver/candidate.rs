@@ -79,6 +79,11 @@ where
             // Frames of the queue are for the transport in use: the candidate sends its own.
             drop(candidate.poll_flush_first(cx));
         }
+    }
+
+    /// Goes on with the goodbye of a websocket that did not take over.
+    pub(super) fn poll_leaving(self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        let this = self.project();
         if let Some(leaving) = this.leaving
             && leaving
                 .poll_close(cx, scratch, &CloseReason::TransportClose)

@@ -10,7 +10,7 @@ use super::{
     super::{MakeHandler, Received, Scratch, Wire, pipeline::Intake},
     Driver, Phase,
 };
-use crate::engine::{Channel, CloseReason, Part, Timing};
+use crate::engine::{Channel, CloseReason, Part, Timing, Transport};
 
 /// What comes from the client, and what goes back on the same occasion.
 impl<M, W> Driver<M, W>
@@ -63,6 +63,9 @@ where
             Received::Message(data) => {
                 if this.machine.handle_message() {
                     this.pipeline.as_mut().take(data, this.connection);
+                }
+                if this.machine.transport() == Transport::Polling {
+                    this.connection.set_expiry(this.machine.expires_at());
                 }
                 return;
             }

@@ -1,7 +1,7 @@
 use std::{pin::Pin, task::Context};
 
 use hyper::upgrade::Upgraded;
-use tokio::time::Instant as Clock;
+use tokio::{task::unconstrained, time::Instant as Clock};
 
 use super::{
     super::{MakeHandler, Wire},
@@ -48,7 +48,9 @@ where
             this.sleep.as_mut().reset(deadline);
         }
         *this.armed_for = Some(cx.waker().clone());
-        if this.sleep.poll(cx).is_ready() {
+        // A task that has used up its budget would not be registered with the timer.
+        let mut sleep = unconstrained(this.sleep.as_mut());
+        if Pin::new(&mut sleep).poll(cx).is_ready() {
             *this.armed_for = None;
             cx.waker().wake_by_ref();
         }
