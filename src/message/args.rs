@@ -415,9 +415,9 @@ mod tests {
 
     #[test]
     fn bytes_are_bytes() {
-        let args = Args::binary(vec![1, 2]);
-        assert_eq!(args.parse::<&[u8]>().unwrap(), [1, 2]);
-        assert_eq!(args.all::<(&[u8],)>().unwrap(), (&[1, 2][..],));
+        let args = Args::binary(vec![1, 255]);
+        assert_eq!(args.parse::<&[u8]>().unwrap(), [1, 255]);
+        assert_eq!(args.all::<(&[u8],)>().unwrap(), (&[1, 255][..],));
         assert!(args.parse::<String>().is_err() && args.parse::<u8>().is_err());
     }
 

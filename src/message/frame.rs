@@ -30,8 +30,9 @@ const SCRATCH_KEPT: usize = 64 * 1024;
 /// What stands between packets on long polling.
 const SEPARATOR: u8 = 0x1e;
 
-/// The type byte of an Engine.IO message in text.
-const MESSAGE: u8 = b'4';
+/// What a codec finds before its message: room for the longest header, and the type byte of an
+/// Engine.IO message in text.
+const ROOM: [u8; websocket::MAX_HEADER + 1] = *b"\0\0\0\0\0\0\0\0\0\x004";
 
 impl Frame {
     pub(crate) const PING: Self = Self::text_of(b"\x81\x012");
@@ -61,11 +62,15 @@ impl Frame {
         message: &Outgoing<'_>,
     ) -> Result<Self, EncodeError> {
         scratch.clear();
-        scratch.extend_from_slice(&[0; websocket::MAX_HEADER]);
-        scratch.push(MESSAGE);
+        scratch.extend_from_slice(&ROOM);
         let encode = AssertUnwindSafe(|| codec.encode(message, scratch));
         let encoded = catch_unwind(encode);
         let kind = encoded.unwrap_or_else(|_| Err(EncodeError::new("the codec failed")))?;
+        if !scratch.starts_with(&ROOM) {
+            return Err(EncodeError::new(
+                "the codec took away what stood before its message",
+            ));
+        }
         let frame = Self::around(scratch, kind);
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();
