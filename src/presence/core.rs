@@ -174,6 +174,7 @@ impl Core {
 
     /// The store was not reached. What is under way is in doubt until it is again.
     pub(super) fn handle_loss(&mut self, error: StoreError) -> Option<Change> {
+        self.directory.release_waiters();
         std::mem::replace(&mut self.online, false).then_some(Change::Offline(error))
     }
 

@@ -272,6 +272,10 @@ impl Directory {
                 }
             }
             (Job::Put { user, .. }, Err(error)) => {
+                let hasher = self.hasher.clone();
+                if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
+                    own.waiter = None;
+                }
                 let index = bucket(user.account());
                 let bucket = &mut self.buckets[usize::from(index)];
                 if bucket.is_complete() {
@@ -299,10 +303,11 @@ impl Directory {
             match job {
                 Job::Put { user, .. } => {
                     let hasher = self.hasher.clone();
-                    if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher)
-                        && own.generation.is_none()
-                    {
-                        events.push(Event::ConnectFailed(user, error.clone()));
+                    if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
+                        own.waiter = None;
+                        if own.generation.is_none() {
+                            events.push(Event::ConnectFailed(user, error.clone()));
+                        }
                     }
                 }
                 Job::Delete { user } => {
@@ -312,6 +317,19 @@ impl Directory {
                 Job::Commit { .. } => {}
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
             }
+        }
+    }
+
+    /// Nobody is to wait for what is not stored yet.
+    pub(super) fn release_waiters(&mut self) {
+        let hasher = self.hasher.clone();
+        for fresh in std::mem::take(&mut self.queue) {
+            if let Fresh::Put(user) = &fresh
+                && let Some(own) = self.bucket_of(user).get_mut(user, &hasher)
+            {
+                own.waiter = None;
+            }
+            self.queue.push_back(fresh);
         }
     }
 
