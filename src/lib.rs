@@ -96,6 +96,11 @@ mod layer;
 mod message;
 mod node;
 mod notice;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a store nobody keeps a directory")
+)]
+mod presence;
 mod respond;
 mod serve;
 mod service;
@@ -121,9 +126,13 @@ pub use crate::{
     },
     node::{Handle, Sent, To},
     notice::{Notice, Notices},
+    presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
     serve::{Serve, serve},
     service::Primacron,
 };
+
+#[cfg(feature = "redis")]
+pub use crate::presence::{IntoRedis, Redis};
 
 /// The programs of the README, which must compile.
 #[cfg(doctest)]

@@ -12,10 +12,14 @@
 //! # }
 //! ```
 
+mod begin;
+mod fan;
+mod find;
+
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,14 +28,15 @@ use std::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use self::fan::Fan;
+#[cfg(feature = "redis")]
+use crate::presence::Redis;
 use crate::{
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{
-        Frame, IntoArgs, Outlet, PushError, SendError, Socket, User, encode_event, is_reserved,
-        push,
-    },
+    message::{IntoArgs, Outlet as _, PushError, SendError, Socket, User, encode_event, push},
     notice::{Noticeboard, Notices},
+    presence::Presence,
 };
 
 /// One running layer: its connections and its notices.
@@ -40,6 +45,10 @@ pub(crate) struct Node {
     pub(crate) registry: Arc<Registry>,
     notices: Noticeboard,
     told_unverified: AtomicBool,
+    pub(crate) presence: Arc<OnceLock<Presence>>,
+    /// Where the directory is kept; nowhere but in this process without.
+    #[cfg(feature = "redis")]
+    redis: Option<Redis>,
 }
 
 impl Node {
@@ -49,7 +58,18 @@ impl Node {
             registry: Arc::new(Registry::new()),
             notices,
             told_unverified: AtomicBool::new(false),
+            presence: Arc::default(),
+            #[cfg(feature = "redis")]
+            redis: None,
         }
+    }
+
+    /// Whether the directory is kept outside of this process.
+    pub(crate) const fn shares_directory(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.redis.is_some();
+        #[cfg(not(feature = "redis"))]
+        false
     }
 
     /// Whether new connections are refused.
@@ -75,6 +95,16 @@ impl Owner {
     pub(crate) fn new(notices: Noticeboard) -> Self {
         Self {
             node: Arc::new(Owned(Node::new(notices))),
+        }
+    }
+
+    /// A node that shares a directory with others.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_redis(notices: Noticeboard, redis: Redis) -> Self {
+        let mut node = Node::new(notices);
+        node.redis = Some(redis);
+        Self {
+            node: Arc::new(Owned(node)),
         }
     }
 
@@ -306,6 +336,9 @@ impl Handle {
             connection.close(CloseReason::Shutdown);
         }
         drop(timeout_at(start + window, node.registry.emptied()).await);
+        if let Some(presence) = node.presence.get() {
+            presence.finish().await;
+        }
     }
 
     /// The connection of one session: a frame for it alone is not shared.
@@ -356,35 +389,3 @@ impl Sent {
 
 /// A year: no clock overflows with it.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// One message for many: encoded when the first of them is met, then shared.
-struct Fan<'a, A> {
-    event: &'a str,
-    args: &'a A,
-    frame: Option<Result<Frame, SendError>>,
-}
-
-impl<'a, A: IntoArgs> Fan<'a, A> {
-    const fn new(event: &'a str, args: &'a A) -> Self {
-        Self {
-            event,
-            args,
-            frame: None,
-        }
-    }
-
-    fn frame(&mut self, connection: &Connection) -> Option<Frame> {
-        let frame = self
-            .frame
-            .get_or_insert_with(|| encode_event(connection.codec(), self.event, self.args));
-        frame.as_ref().ok().cloned()
-    }
-
-    fn into_sent(self) -> Result<Sent, SendError> {
-        if is_reserved(self.event) {
-            // Even if nobody is there to hear it.
-            return Err(SendError::ReservedEvent);
-        }
-        self.frame.transpose().map(|_| Sent::default())
-    }
-}

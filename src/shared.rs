@@ -1,3 +1,5 @@
+mod listing;
+
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+pub(crate) use self::listing::Listing;
+use self::listing::{list, register};
 use crate::{
     account::{Answer, Later},
     connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
@@ -15,7 +19,7 @@ use crate::{
     },
     error::{AccountError, RequestError},
     gate::{self, Gate},
-    message::{Frame, Outlet as _, User},
+    message::{Frame, User},
     node::Owner,
     notice::Notice,
     respond,
@@ -53,6 +57,8 @@ pub(crate) enum Next<B> {
     Answer(Response<Bytes>),
     /// It waits for the account function.
     Ask(Later, Box<Pending<B>>),
+    /// It waits until the connection can be found; whether it was.
+    Wait(Listing, Response<Bytes>),
     /// It is held until there is something to send.
     Get(HeldGet),
     /// Its body is read and handled.
@@ -77,6 +83,7 @@ enum Route {
 impl<M: MakeHandler> Shared<M> {
     /// Takes a request to the endpoint.
     pub(crate) fn begin<B: Body>(&self, parts: Parts, body: B) -> Next<B> {
+        self.owner.begin(&self.endpoint.settings);
         let checked = self.check(&parts);
         let route = match checked {
             Ok(route) => route,
@@ -190,7 +197,7 @@ impl<M: MakeHandler> Shared<M> {
                 let account = gate::usable(account.as_deref())?;
                 let user = self.gate.user(account, &parts)?;
                 match transport {
-                    Transport::Polling => Ok(Next::Answer(self.open_polling(&parts, user))),
+                    Transport::Polling => Ok(self.open_polling(&parts, user)),
                     Transport::WebSocket => self.open_websocket(parts, user),
                 }
             }
@@ -218,7 +225,7 @@ impl<M: MakeHandler> Shared<M> {
         }
     }
 
-    fn open_polling(&self, parts: &Parts, user: User) -> Response<Bytes> {
+    fn open_polling<B>(&self, parts: &Parts, user: User) -> Next<B> {
         let mut body = Vec::with_capacity(256);
         self.put_open(&mut body, &user, Transport::Polling);
         if let Some(text) = self.endpoint.settings.initial_packet() {
@@ -232,13 +239,17 @@ impl<M: MakeHandler> Shared<M> {
         let connection = self.prepare(user, parts, Transport::Polling);
         let handler = self.make.make(connection.user());
         register(&connection);
+        let listing = list(&self.endpoint, &connection, true);
         let make = Arc::clone(&self.make);
         tokio::spawn(Driver::<M, Socket>::new(connection, make, handler, None));
         let mut response = respond::packets(body);
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
-        response
+        match listing {
+            Some(listing) => Next::Wait(listing, response),
+            None => Next::Answer(response),
+        }
     }
 
     fn open_websocket<B>(&self, mut parts: Parts, user: User) -> Result<Next<B>, RequestError> {
@@ -251,16 +262,32 @@ impl<M: MakeHandler> Shared<M> {
         if let Some(text) = self.endpoint.settings.initial_packet() {
             connection.push_control(Frame::packet(&message(text)));
         }
-        let make = Arc::clone(&self.make);
+        // Who must be listed to be answered cannot wait for the websocket.
+        let required = self.endpoint.presence.get().filter(|all| all.is_required());
+        let first = required.and_then(|_| list(&self.endpoint, &connection, false));
+        let listed = first.is_some();
+        let (endpoint, make) = (Arc::clone(&self.endpoint), Arc::clone(&self.make));
         let patience = self.endpoint.settings.timing().upgrade_timeout;
         tokio::spawn(async move {
             if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
                 let handler = make.make(connection.user());
                 register(&connection);
+                let listing = (!listed)
+                    .then(|| list(&endpoint, &connection, false))
+                    .flatten();
+                if let Some(listing) = listing {
+                    listing.await;
+                }
                 Driver::new(connection, make, handler, Some(Socket::from(upgraded))).await;
+            } else if let (true, Some(presence)) = (listed, endpoint.presence.get()) {
+                presence.disconnect(connection.user());
             }
         });
-        Ok(Next::Answer(respond::switching_protocols(answer)))
+        let answer = respond::switching_protocols(answer);
+        Ok(match first {
+            Some(listing) => Next::Wait(listing, answer),
+            None => Next::Answer(answer),
+        })
     }
 
     /// A second websocket is answered too, and closed at once: a client that is refused with a
@@ -326,18 +353,6 @@ impl<M> std::fmt::Debug for Shared<M> {
             .field("endpoint", &self.endpoint)
             .field("gate", &self.gate)
             .finish_non_exhaustive()
-    }
-}
-
-/// From now on everybody finds the connection; an older one of the same session makes way.
-fn register(connection: &Arc<Connection>) {
-    let registry = &connection.endpoint().registry;
-    if let Some(older) = registry.insert(connection) {
-        older.close(CloseReason::Superseded);
-    }
-    if registry.is_closing() {
-        // The node went away while the websocket was on its way.
-        connection.close(CloseReason::Shutdown);
     }
 }
 

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{ConfigError, PresenceSettings};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) presence: PresenceSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -88,6 +89,7 @@ impl Settings {
             serve_client: false,
             codec: Arc::new(Json),
             notices,
+            presence: PresenceSettings::default(),
         }
     }
 
@@ -300,7 +302,11 @@ fn is_authority(host: &str) -> bool {
     !host.is_empty() && !host.contains(['/', '?', '#', ' '])
 }
 
-fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(), ConfigError> {
+pub(super) fn check(
+    usable: bool,
+    setting: &'static str,
+    problem: &'static str,
+) -> Result<(), ConfigError> {
     if usable {
         Ok(())
     } else {

@@ -61,7 +61,7 @@ pin_project! {
                         reason: CloseReason::Shutdown,
                     });
                 }
-                this.connection.endpoint.registry.leave_account(this.connection);
+                this.connection.endpoint.leave(this.connection);
                 forget(this.connection);
             }
         }
