@@ -178,10 +178,15 @@ impl Core {
     }
 
     /// The store was not reached. What is under way is in doubt until it is again.
-    pub(super) fn handle_loss(&mut self, error: StoreError) -> Option<Change> {
-        self.directory.release_waiters();
-        let news = self.online.replace(false) != Some(false);
-        news.then_some(Change::Offline(error))
+    pub(super) fn handle_loss(&mut self, error: StoreError) -> Vec<Change> {
+        if self.online.replace(false) == Some(false) {
+            return Vec::new();
+        }
+        let failed = self.directory.release_waiters().into_iter();
+        let failed = failed.map(|user| Change::Of(Event::ConnectFailed(user, error.clone())));
+        let mut changes: Vec<Change> = failed.collect();
+        changes.push(Change::Offline(error));
+        changes
     }
 
     /// What is to be written; nothing while the store does not know us.

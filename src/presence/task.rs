@@ -85,7 +85,7 @@ impl PresenceTask {
                         *self.shared.cause.lock() = error.clone();
                         let wait = backoff;
                         backoff = (backoff * 2).min(MAX_BACKOFF);
-                        (core.handle_loss(error).into_iter().collect(), Some(wait))
+                        (core.handle_loss(error), Some(wait))
                     }
                 }
             };

@@ -221,7 +221,7 @@ impl World {
             let beat = node.core.beat();
             let changes = match store.beat_now(&name, &beat) {
                 Ok(table) => node.core.handle_table(now, table),
-                Err(error) => node.core.handle_loss(error).into_iter().collect(),
+                Err(error) => node.core.handle_loss(error),
             };
             node.handle(&store, changes);
             if !node.core.wants_beat() {

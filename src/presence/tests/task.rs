@@ -187,3 +187,18 @@ async fn the_last_handle_gone_the_task_says_goodbye() {
     node.task.await.unwrap();
     assert!(store.dump().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_when_the_store_is_lost_waits_no_longer() {
+    let store = Memory::default();
+    store.stall(true);
+    let node = Node::start("one", &store);
+    let start = Instant::now();
+    assert!(
+        !node.connect(&ann()).await,
+        "the first answer was not there yet"
+    );
+    assert!(start.elapsed() < Duration::from_millis(100));
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(node.names(), ["error::connect", "presence::offline"]);
+}
