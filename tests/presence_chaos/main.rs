@@ -1,0 +1,10 @@
+//! Presence beside a real Redis that is killed, stalled, emptied and failed over, and nodes that
+//! are killed and stopped.
+//!
+//! Every scenario has servers and nodes of its own. `PRIMACRON_KILLS=50` kills so many nodes in
+//! place of a few; how long each kill took to be seen is printed (`--nocapture`).
+
+#[path = "../support_redis/mod.rs"]
+mod support_redis;
+
+mod harness;
