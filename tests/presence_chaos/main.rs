@@ -7,4 +7,12 @@
 #[path = "../support_redis/mod.rs"]
 mod support_redis;
 
+mod cast;
+mod cluster;
+mod directory;
 mod harness;
+mod kills;
+mod sentinel;
+mod stops;
+mod strangers;
+mod trouble;

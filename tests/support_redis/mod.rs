@@ -10,6 +10,7 @@
 mod client;
 mod cluster;
 mod find;
+mod link;
 mod node;
 mod ports;
 mod process;
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub(crate) use client::Client;
 pub(crate) use cluster::RedisCluster;
 pub(crate) use find::Find;
+pub(crate) use link::Link;
 pub(crate) use node::NodeProcess;
 pub(crate) use redis::Redis;
 pub(crate) use resp::Reply;

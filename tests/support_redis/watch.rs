@@ -29,8 +29,14 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts to ask for a session through a client that does nothing else.
     pub(crate) fn start(observer: Client, account: &str, session: &str) -> Self {
+        Self::every(LOOK, observer, account, session)
+    }
+
+    /// The same at a pace of its own.
+    pub(crate) fn every(pace: Duration, observer: Client, account: &str, session: &str) -> Self {
         let looks = Arc::default();
         let task = ask(
+            pace,
             observer,
             account.to_owned(),
             session.to_owned(),
@@ -90,12 +96,13 @@ impl Drop for Watch {
 }
 
 async fn ask(
+    pace: Duration,
     mut observer: Client,
     account: String,
     session: String,
     looks: Arc<Mutex<Vec<Look>>>,
 ) -> io::Error {
-    let mut pace = tokio::time::interval(LOOK);
+    let mut pace = tokio::time::interval(pace);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         pace.tick().await;
