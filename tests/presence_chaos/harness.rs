@@ -44,7 +44,7 @@ async fn a_node_tells_who_and_where_its_clients_are() {
     let whoami = client.whoami().await.unwrap();
     assert_eq!(whoami, [&*client.account, &*client.session, &*node.id]);
     let found = client
-        .find(&whoami[0].as_str().unwrap(), &client.session.clone())
+        .find(whoami[0].as_str().unwrap(), &client.session.clone())
         .await;
     assert!(found.unwrap().is_found());
     assert_eq!(node.stats().await["connections"], 1);

@@ -4,6 +4,7 @@
 //! with the value that started it, a panic of the test included.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "every test binary uses its own part of the harness"
 )]
 

@@ -37,7 +37,11 @@ impl NodeProcess {
 
     /// A node with these flags.
     pub(crate) async fn with(flags: &[&str]) -> Self {
-        let program = program();
+        Self::run(&program(), flags).await
+    }
+
+    /// The same of another program.
+    pub(crate) async fn run(program: &Path, flags: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(["--port", "0"]).args(CALM).args(flags);
         command.stdout(Stdio::piped());

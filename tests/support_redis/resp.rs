@@ -14,7 +14,7 @@ pub(crate) enum Reply {
     Integer(i64),
     Bulk(Vec<u8>),
     Nil,
-    Array(Vec<Reply>),
+    Array(Vec<Self>),
 }
 
 impl Reply {
@@ -37,7 +37,7 @@ impl Reply {
     }
 
     #[track_caller]
-    pub(crate) fn array(&self) -> &[Reply] {
+    pub(crate) fn array(&self) -> &[Self] {
         match self {
             Self::Array(items) => items,
             other => panic!("not an array: {other:?}"),
