@@ -1,6 +1,12 @@
 //! The servers of these tests do what the scenarios rest on.
 
-use crate::support_redis::{NodeProcess, Redis, RedisCluster, RedisSentinel};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::support_redis::{
+    Link, NodeProcess, Redis, RedisCluster, RedisSentinel, Reply, Resp, until,
+};
 
 #[tokio::test]
 async fn a_redis_is_stopped_goes_on_and_comes_back_empty_on_its_port() {
@@ -26,6 +32,48 @@ async fn three_masters_share_the_slots() {
         set.assert_ok();
     }
     assert_eq!(cluster.keys().await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_lost_master_comes_back_empty_with_its_slots() {
+    let mut cluster = RedisCluster::start().await;
+    let master = cluster.master_of("key").await;
+    let set = cluster.masters[master].run("SET key value").await;
+    set.assert_ok();
+
+    cluster.masters[master].restart().await;
+    cluster.until_whole().await;
+
+    assert!(cluster.keys().await.is_empty());
+    cluster.masters[master]
+        .run("SET key value")
+        .await
+        .assert_ok();
+}
+
+#[tokio::test]
+async fn a_link_is_held_mended_and_cut() {
+    let redis = Redis::start().await;
+    let link = Link::to(redis.port()).await;
+    let mut wire = Resp::connect(link.port()).await.unwrap();
+    assert!(wire.ask(&["PING"]).await.is_ok());
+
+    link.hold();
+    let held = timeout(Duration::from_millis(200), wire.ask(&["INCR", "key"])).await;
+    assert!(held.is_err());
+    link.mend();
+    until("what was held arrives", async || {
+        (redis.run("GET key").await == Reply::Bulk(b"1".to_vec())).then_some(())
+    })
+    .await;
+
+    let mut wire = Resp::connect(link.port()).await.unwrap();
+    assert!(wire.ask(&["PING"]).await.is_ok());
+    link.cut();
+    assert!(wire.ask(&["PING"]).await.is_err());
+    link.mend();
+    let mut wire = Resp::connect(link.port()).await.unwrap();
+    assert!(wire.ask(&["PING"]).await.is_ok());
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ impl Link {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Closes every connection, and every new one at once.
     pub(crate) fn cut(&self) {
         self.state.send_replace(State::Cut);

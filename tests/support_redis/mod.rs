@@ -29,7 +29,7 @@ pub(crate) use find::Find;
 pub(crate) use link::Link;
 pub(crate) use node::NodeProcess;
 pub(crate) use redis::Redis;
-pub(crate) use resp::Reply;
+pub(crate) use resp::{Reply, Resp};
 pub(crate) use sentinel::RedisSentinel;
 pub(crate) use watch::{Look, Watch};
 
