@@ -13,6 +13,11 @@ mod layer;
 mod message;
 mod node;
 mod notice;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a store nobody keeps a directory")
+)]
+mod presence;
 mod respond;
 mod service;
 mod shared;
@@ -37,5 +42,9 @@ pub use crate::{
     },
     node::{Handle, Sent, To},
     notice::{Notice, Notices},
+    presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
     service::Primacron,
 };
+
+#[cfg(feature = "redis")]
+pub use crate::presence::{IntoRedis, Redis};

@@ -114,6 +114,69 @@ pub enum Notice {
         /// What was wrong, for the log.
         reason: String,
     },
+    /// `error::connect`: the entry of a connection could not be stored. The connection goes on, and
+    /// presence catches up by itself.
+    #[non_exhaustive]
+    ConnectError {
+        /// Whose connection it is.
+        user: User,
+        /// Where the entry belongs.
+        key: String,
+        /// What was to be stored, without the socket id.
+        value: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// `error::disconnect`: the entry of a connection could not be removed. It does not count, and
+    /// is removed later.
+    #[non_exhaustive]
+    DisconnectError {
+        /// Whose connection it was.
+        user: User,
+        /// Where the entry is.
+        key: String,
+        /// What was stored, without the socket id.
+        value: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// `presence::join`: a session of this node can be found by all nodes. At least once; a join of
+    /// a higher generation overrides a leave.
+    #[non_exhaustive]
+    Join {
+        /// Who it is.
+        user: User,
+        /// Raised whenever the session is taken over.
+        generation: u64,
+    },
+    /// `presence::leave`: a session of this node, or of a dead node that this one cleared up after,
+    /// was removed. At least once.
+    #[non_exhaustive]
+    Leave {
+        /// Who it was.
+        user: User,
+        /// The generation that it had.
+        generation: u64,
+    },
+    /// `presence::offline`: the store of the directory cannot be reached. Said once.
+    #[non_exhaustive]
+    PresenceOffline {
+        /// Why.
+        error: String,
+    },
+    /// `presence::online`: the store of the directory is reached, for the first time or again.
+    #[non_exhaustive]
+    PresenceOnline,
+    /// `presence::fenced`: others declared this node dead, or its lease was lost; everything of it
+    /// is written again under a new epoch.
+    #[non_exhaustive]
+    PresenceFenced,
+    /// `presence::invalid`: something in the store makes no sense and is ignored.
+    #[non_exhaustive]
+    PresenceInvalid {
+        /// What it stands for.
+        what: String,
+    },
     /// `account::unverified`: the account is what clients claim, because the layer has no
     /// `.account(fn)`. Given once, with the first connection.
     #[non_exhaustive]
@@ -134,6 +197,14 @@ impl Notice {
             Self::Disconnect { .. } => "disconnect",
             Self::QueueFull { .. } => "limit::queue",
             Self::Reject { .. } => "reject",
+            Self::ConnectError { .. } => "error::connect",
+            Self::DisconnectError { .. } => "error::disconnect",
+            Self::Join { .. } => "presence::join",
+            Self::Leave { .. } => "presence::leave",
+            Self::PresenceOffline { .. } => "presence::offline",
+            Self::PresenceOnline => "presence::online",
+            Self::PresenceFenced => "presence::fenced",
+            Self::PresenceInvalid { .. } => "presence::invalid",
             Self::UnverifiedAccount => "account::unverified",
         }
     }
@@ -149,8 +220,17 @@ impl Notice {
             | Self::Connect { user, .. }
             | Self::Upgrade { user }
             | Self::Disconnect { user, .. }
+            | Self::ConnectError { user, .. }
+            | Self::DisconnectError { user, .. }
+            | Self::Join { user, .. }
+            | Self::Leave { user, .. }
             | Self::QueueFull { user } => Some(user),
-            Self::Reject { .. } | Self::UnverifiedAccount => None,
+            Self::Reject { .. }
+            | Self::PresenceOffline { .. }
+            | Self::PresenceOnline
+            | Self::PresenceFenced
+            | Self::PresenceInvalid { .. }
+            | Self::UnverifiedAccount => None,
         }
     }
 }
@@ -260,6 +340,16 @@ fn trace(notice: &Notice) {
             tracing::debug!(name, status = status.as_u16(), reason);
         }
         Notice::QueueFull { .. } | Notice::UnverifiedAccount => tracing::warn!(name, account),
-        Notice::Connect { .. } | Notice::Upgrade { .. } => tracing::debug!(name, account),
+        Notice::ConnectError { key, error, .. } | Notice::DisconnectError { key, error, .. } => {
+            tracing::warn!(name, account, key, error);
+        }
+        Notice::PresenceOffline { error } => tracing::warn!(name, error),
+        Notice::PresenceInvalid { what } => tracing::warn!(name, what),
+        Notice::PresenceFenced => tracing::warn!(name),
+        Notice::PresenceOnline => tracing::info!(name),
+        Notice::Connect { .. }
+        | Notice::Upgrade { .. }
+        | Notice::Join { .. }
+        | Notice::Leave { .. } => tracing::debug!(name, account),
     }
 }

@@ -7,6 +7,10 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    pub(crate) const fn new(setting: &'static str, problem: &'static str) -> Self {
+        Self { setting, problem }
+    }
+
     /// The name of the setting, as the setter is called.
     #[must_use]
     pub const fn setting(&self) -> &'static str {

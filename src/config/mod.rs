@@ -15,7 +15,11 @@
 
 mod error;
 mod outside;
+mod presence;
 mod settings;
 
-pub(crate) use self::settings::{Origins, Settings};
+pub(crate) use self::{
+    presence::PresenceSettings,
+    settings::{Origins, Settings},
+};
 pub use self::{error::ConfigError, outside::Config, settings::QueuePolicy};

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{ConfigError, PresenceSettings};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) handshake_data: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) presence: PresenceSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -85,6 +86,7 @@ impl Settings {
             handshake_data: true,
             codec: Arc::new(Json),
             notices,
+            presence: PresenceSettings::default(),
         }
     }
 
@@ -278,7 +280,7 @@ fn is_authority(host: &str) -> bool {
     !host.is_empty() && !host.contains(['/', '?', '#', ' '])
 }
 
-fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(), ConfigError> {
+pub(super) fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(), ConfigError> {
     if usable {
         Ok(())
     } else {

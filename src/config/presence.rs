@@ -1,0 +1,140 @@
+use std::time::Duration;
+
+use super::{ConfigError, settings::check};
+
+/// The longest namespace, in bytes.
+const LONGEST_NAMESPACE: usize = 64;
+
+/// The shortest period that makes sense over a network.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The longest one: a cluster that takes longer to notice a death is none.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// How the directory is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct PresenceSettings {
+    pub(crate) namespace: Box<str>,
+    pub(crate) lease: Duration,
+    pub(crate) suspect: Duration,
+    pub(crate) dead: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) required: bool,
+    pub(crate) batch: usize,
+    pub(crate) rate: u32,
+    pub(crate) backlog: usize,
+    pub(crate) command_timeout: Duration,
+}
+
+impl Default for PresenceSettings {
+    fn default() -> Self {
+        Self {
+            namespace: "primacron".into(),
+            lease: Duration::from_millis(500),
+            suspect: Duration::from_millis(2500),
+            dead: Duration::from_secs(4),
+            wait: Duration::from_millis(100),
+            required: false,
+            batch: 512,
+            rate: 50_000,
+            backlog: 100_000,
+            command_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl PresenceSettings {
+    pub(crate) fn set_namespace(&mut self, namespace: &str) -> Result<(), ConfigError> {
+        let fits = (1..=LONGEST_NAMESPACE).contains(&namespace.len());
+        let plain = namespace.bytes().all(|byte| byte.is_ascii_graphic());
+        check(
+            fits && plain && !namespace.contains(['{', '}']),
+            "namespace",
+            "must be 1 to 64 printable ASCII characters without braces",
+        )?;
+        self.namespace = namespace.into();
+        Ok(())
+    }
+
+    pub(crate) fn set_liveness(
+        &mut self,
+        lease: Duration,
+        suspect: Duration,
+        dead: Duration,
+    ) -> Result<(), ConfigError> {
+        let name = "liveness";
+        check(lease >= SHORTEST, name, "must renew at least 10 ms apart")?;
+        check(dead <= LONGEST, name, "must give up within a day")?;
+        check(suspect >= lease * 2, name, "must suspect no sooner than after two leases")?;
+        check(dead >= lease * 2, name, "must give up no sooner than after two leases")?;
+        check(dead >= suspect, name, "must suspect before it gives up")?;
+        (self.lease, self.suspect, self.dead) = (lease, suspect, dead);
+        Ok(())
+    }
+
+    pub(crate) fn set_wait(&mut self, wait: Duration) -> Result<(), ConfigError> {
+        check(wait <= LONGEST, "presence_wait", "must be at most a day")?;
+        self.wait = wait;
+        Ok(())
+    }
+
+    pub(crate) fn set_batch(&mut self, commands: usize) -> Result<(), ConfigError> {
+        check(
+            (1..=100_000).contains(&commands),
+            "presence_batch",
+            "must be 1 to 100,000",
+        )?;
+        self.batch = commands;
+        Ok(())
+    }
+
+    pub(crate) fn set_rate(&mut self, entries: u32) -> Result<(), ConfigError> {
+        check(entries > 0, "presence_rate", "must not be zero")?;
+        self.rate = entries;
+        Ok(())
+    }
+
+    pub(crate) fn set_backlog(&mut self, entries: usize) -> Result<(), ConfigError> {
+        check(entries > 0, "presence_backlog", "must not be zero")?;
+        self.backlog = entries;
+        Ok(())
+    }
+
+    pub(crate) fn set_command_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
+        check(
+            timeout >= SHORTEST,
+            "command_timeout",
+            "must be at least 10 ms",
+        )?;
+        check(timeout <= LONGEST, "command_timeout", "must be at most a day")?;
+        self.command_timeout = timeout;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_makes_no_sense_is_refused() {
+        let mut settings = PresenceSettings::default();
+        for bad in ["", "a{b", "a}", "a b", "é", &"x".repeat(65)] {
+            let error = settings.set_namespace(bad).unwrap_err();
+            assert_eq!(error.setting(), "namespace", "{bad}");
+        }
+        assert!(settings.set_namespace("app:1").is_ok());
+    }
+
+    #[test]
+    fn periods_that_make_no_sense_are_refused() {
+        let ms = Duration::from_millis;
+        for (lease, suspect, dead) in [(0, 10, 20), (500, 900, 4000), (500, 1000, 900), (500, 5000, 4000)] {
+            let refused =
+                PresenceSettings::default().set_liveness(ms(lease), ms(suspect), ms(dead));
+            assert_eq!(refused.unwrap_err().setting(), "liveness");
+        }
+        let usable = PresenceSettings::default().set_liveness(ms(100), ms(200), ms(200));
+        assert!(usable.is_ok());
+    }
+}

@@ -1,0 +1,359 @@
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    directory::{Directory, Event},
+    job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment, parse_eviction},
+    keys::{BUCKETS, bucket},
+    liveness::{Liveness, Periods, Verdict},
+    types::{Find, Located, NodeInfo, PresenceState, Sessions},
+    value::{Entry, Lease},
+};
+use crate::message::User;
+
+/// How many buckets are looked at with each heartbeat.
+const CHECKS: u8 = 16;
+
+/// After so many heartbeats what was refused is tried again.
+const RETRY: u64 = 10;
+
+/// What the task is to do beside writing.
+#[derive(Debug)]
+pub(super) enum Change {
+    Of(Event),
+    /// What was read makes no sense and is ignored: the key, or what it stands for.
+    Nonsense(String),
+    Offline(StoreError),
+    Online,
+    /// Others declared this node dead while its clients were connected.
+    Fenced,
+    /// What this node wrote up to this epoch is to be cleared up.
+    Outlived(u64),
+}
+
+/// One node's part of presence, without a clock and without a store.
+#[derive(Debug)]
+pub(super) struct Core {
+    node: Arc<str>,
+    epoch: u64,
+    seq: u64,
+    /// Whether our row stands in the lease table.
+    registered: bool,
+    /// Whether it ever did.
+    began: bool,
+    online: bool,
+    next_check: u8,
+    pub(super) directory: Directory,
+    pub(super) liveness: Liveness,
+}
+
+impl Core {
+    pub(super) fn new(node: &str, periods: Periods, max_deletes: usize) -> Self {
+        Self {
+            node: node.into(),
+            epoch: 1,
+            seq: 0,
+            registered: false,
+            began: false,
+            online: false,
+            next_check: 0,
+            directory: Directory::new(max_deletes),
+            liveness: Liveness::new(periods),
+        }
+    }
+
+    pub(super) const fn node(&self) -> &Arc<str> {
+        &self.node
+    }
+
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn state(&self) -> PresenceState {
+        if !self.online {
+            PresenceState::Offline
+        } else if self.registered && self.directory.is_complete() {
+            PresenceState::Synced
+        } else {
+            PresenceState::Syncing
+        }
+    }
+
+    /// Whether the store ever heard of this node.
+    pub(super) const fn was_known(&self) -> bool {
+        self.began
+    }
+
+    /// Whether the next heartbeat is due at once.
+    pub(super) const fn wants_beat(&self) -> bool {
+        self.online && !self.registered
+    }
+
+    pub(super) fn beat(&mut self) -> Beat {
+        self.seq += 1;
+        Beat {
+            lease: self.lease(false),
+            register: !self.registered,
+        }
+    }
+
+    /// The row of a node that goes away.
+    pub(super) fn last_lease(&self) -> Lease {
+        self.lease(true)
+    }
+
+    fn lease(&self, dead: bool) -> Lease {
+        Lease {
+            epoch: self.epoch,
+            seq: self.seq,
+            dead,
+            sessions: u64::try_from(self.directory.len()).unwrap_or(0),
+        }
+    }
+
+    pub(super) fn handle_table(&mut self, now: Instant, table: Table) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.directory.set_clock(now, table.time);
+        if !std::mem::replace(&mut self.online, true) {
+            if self.began {
+                self.directory.doubt();
+                self.liveness.unsettle();
+            }
+            changes.push(Change::Online);
+        }
+        let expected = std::mem::replace(&mut self.registered, true);
+        if expected && !table.known {
+            self.begin_epoch(&mut changes);
+            changes.push(Change::Fenced);
+        } else if self.directory.take_overflow() {
+            self.begin_epoch(&mut changes);
+        }
+        self.began = true;
+        let mut rows = Vec::with_capacity(table.leases.len());
+        for (node, row) in table.leases {
+            if *node == *self.node {
+                continue;
+            }
+            match Lease::parse(&row) {
+                Some(lease) => rows.push((Arc::from(node), lease)),
+                None => changes.push(Change::Nonsense(format!("lease of {node:?}"))),
+            }
+        }
+        self.liveness.handle_table(now, table.known, rows);
+        for eviction in table.evictions {
+            changes.extend(self.evicted(&eviction));
+        }
+        self.next_checks();
+        changes
+    }
+
+    fn evicted(&mut self, eviction: &str) -> Option<Change> {
+        let Some((account, session, sid, generation)) = parse_eviction(eviction) else {
+            return Some(Change::Nonsense("eviction".to_owned()));
+        };
+        let user = User::new(account, session, sid);
+        let ours = self.directory.evict(&user, generation);
+        ours.then(|| Change::Of(Event::Superseded(user)))
+    }
+
+    fn begin_epoch(&mut self, changes: &mut Vec<Change>) {
+        changes.push(Change::Outlived(self.epoch));
+        self.epoch += 1;
+        self.registered = false;
+        self.directory.begin_epoch();
+    }
+
+    fn next_checks(&mut self) {
+        let next = self.next_check;
+        self.next_check = (next + CHECKS) % BUCKETS;
+        self.directory.check(next..next + CHECKS);
+        if self.seq % RETRY == 0 {
+            self.directory.retry_refused();
+        }
+    }
+
+    /// The store was not reached. What is under way is in doubt until it is again.
+    pub(super) fn handle_loss(&mut self, error: StoreError) -> Option<Change> {
+        std::mem::replace(&mut self.online, false).then_some(Change::Offline(error))
+    }
+
+    /// What is to be written; nothing while the store does not know us.
+    pub(super) fn take_batch(&mut self, now: Instant, max: usize) -> Vec<Job> {
+        if !self.online || !self.registered {
+            return Vec::new();
+        }
+        self.directory.take_batch(now, self.epoch, max)
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        epoch: u64,
+        jobs: Vec<Job>,
+        results: Result<Vec<Result<Reply, StoreError>>, StoreError>,
+    ) -> Vec<Change> {
+        let mut events = Vec::new();
+        let mut changes = Vec::new();
+        match results {
+            // What was written under an older epoch does not count.
+            Ok(_) if epoch != self.epoch => {}
+            Ok(results) => {
+                for (job, result) in jobs.into_iter().zip(results) {
+                    self.directory.settle(job, result, &mut events);
+                }
+            }
+            Err(error) => {
+                self.directory.give_up(jobs, &error, &mut events);
+                changes.extend(self.handle_loss(error));
+            }
+        }
+        changes.extend(events.into_iter().map(Change::Of));
+        changes
+    }
+
+    /// The answer to `find`, or nothing when more has to be read.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        account: &str,
+        lookup: &Lookup,
+        full: bool,
+    ) -> (Option<Find>, Option<Change>) {
+        let mut nonsense = None;
+        if let Some((session, value)) = lookup.entries.first() {
+            match Entry::parse(value) {
+                Some(entry) => match self.owner(now, &entry) {
+                    Owner::Lives => return (Some(Find::Found((*entry.node).into())), None),
+                    Owner::Unknown => return (Some(Find::Uncertain), None),
+                    Owner::Gone => {}
+                },
+                None => {
+                    let name = format!("entry of {account:?}, session {session:?}");
+                    nonsense = Some(Change::Nonsense(name));
+                    return (Some(Find::Uncertain), nonsense);
+                }
+            }
+        }
+        if !full {
+            return (None, nonsense);
+        }
+        let find = if self.knows_all(now, account, lookup) {
+            Find::NotFound
+        } else {
+            Find::Uncertain
+        };
+        (Some(find), nonsense)
+    }
+
+    pub(super) fn judge_account(
+        &mut self,
+        now: Instant,
+        account: &str,
+        lookup: &Lookup,
+    ) -> (Sessions, Vec<Change>) {
+        let own = self.directory.of_account(account);
+        let mut found: HashMap<String, Arc<str>> = HashMap::new();
+        let mut complete = self.knows_all(now, account, lookup);
+        let mut nonsense = Vec::new();
+        for (session, value) in &lookup.entries {
+            let Some(entry) = Entry::parse(value) else {
+                let name = format!("entry of {account:?}, session {session:?}");
+                nonsense.push(Change::Nonsense(name));
+                complete = false;
+                continue;
+            };
+            match self.owner(now, &entry) {
+                Owner::Lives => drop(found.insert(session.clone(), entry.node)),
+                Owner::Unknown => complete = false,
+                Owner::Gone => {}
+            }
+        }
+        for user in own {
+            found.insert(user.session().to_owned(), Arc::clone(&self.node));
+        }
+        let found = found.into_iter().map(|(session, node)| Located {
+            session: session.into(),
+            node: (*node).into(),
+        });
+        let sessions = Sessions {
+            sessions: found.collect(),
+            complete,
+        };
+        (sessions, nonsense)
+    }
+
+    /// Every node that is not dead, this one first.
+    pub(super) fn nodes(&self, now: Instant) -> Vec<NodeInfo> {
+        let own = NodeInfo {
+            id: (*self.node).into(),
+            sessions: self.directory.len(),
+            live: true,
+        };
+        let peers = self.liveness.present(now).map(|(node, lease, verdict)| NodeInfo {
+            id: (**node).into(),
+            sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
+            live: verdict != Verdict::Suspect,
+        });
+        std::iter::once(own).chain(peers).collect()
+    }
+
+    /// Whether the table of nodes can be relied on.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.online && self.liveness.is_settled(now)
+    }
+
+    fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {
+        if entry.node == self.node {
+            // It would have been found in the directory.
+            return Owner::Gone;
+        }
+        if !self.liveness.is_current(now) {
+            return Owner::Unknown;
+        }
+        match self.liveness.verdict(&entry.node, now) {
+            Some(Verdict::Live { epoch }) if entry.epoch >= epoch => Owner::Lives,
+            Some(Verdict::Live { .. }) => Owner::Gone,
+            Some(Verdict::Dead { epoch }) if entry.epoch <= epoch => Owner::Gone,
+            // It came back just now.
+            Some(Verdict::Dead { .. }) => Owner::Unknown,
+            Some(Verdict::Suspect) => Owner::Unknown,
+            None => {
+                self.liveness.handle_rumour(&entry.node, entry.epoch);
+                Owner::Unknown
+            }
+        }
+    }
+
+    /// Whether what is not in the store is nowhere.
+    fn knows_all(&self, now: Instant, account: &str, lookup: &Lookup) -> bool {
+        let Some(marker) = &lookup.marker else {
+            return false;
+        };
+        let own = self.directory.complete_under(bucket(account));
+        if !self.is_settled(now) || own.is_none_or(|own| **own != **marker) {
+            return false;
+        }
+        let has_written = |node: &str, epoch: u64| {
+            let commitment = commitment(marker, epoch);
+            let mut written = lookup.written.iter();
+            written.any(|(writer, under)| writer == node && *under == commitment)
+        };
+        self.liveness
+            .present(now)
+            .all(|(node, lease, verdict)| match verdict {
+                Verdict::Live { epoch } => has_written(node, epoch),
+                Verdict::Suspect => false,
+                Verdict::Dead { .. } => lease.dead,
+            })
+    }
+}
+
+enum Owner {
+    Lives,
+    Gone,
+    Unknown,
+}
+

@@ -1,0 +1,409 @@
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+use tokio::sync::oneshot;
+
+use super::{
+    job::{Job, Reply, StoreError},
+    keys::{BUCKETS, bucket},
+    own::{Bucket, Own, Phase},
+};
+use crate::message::User;
+
+/// A first attempt after more than this comes too late to take the place of whatever is there.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What became of sessions.
+#[derive(Debug)]
+pub(super) enum Event {
+    Stored(User, u64),
+    Removed(User, u64),
+    /// Somebody newer has the session.
+    Superseded(User),
+    /// We took the place of this entry.
+    Displaced(User, String, u64),
+    ConnectFailed(User, StoreError),
+    DisconnectFailed(User, StoreError),
+}
+
+enum Fresh {
+    Put(User),
+    Delete(User),
+}
+
+/// The sessions of this node, and what of them is to be written.
+///
+/// One batch is under way at a time: what [`take_batch`](Self::take_batch) gives is settled, or
+/// given up with [`give_up`](Self::give_up), before the next one.
+pub(super) struct Directory {
+    hasher: RandomState,
+    buckets: Vec<Bucket>,
+    queue: VecDeque<Fresh>,
+    deletes: usize,
+    max_deletes: usize,
+    uncommits: Vec<u8>,
+    checks: Vec<u8>,
+    refused: Vec<User>,
+    overflowed: bool,
+    /// The store's clock in microseconds, at an instant.
+    clock: Option<(Instant, u64)>,
+}
+
+impl Directory {
+    pub(super) fn new(max_deletes: usize) -> Self {
+        Self {
+            hasher: RandomState::default(),
+            buckets: (0..BUCKETS).map(|_| Bucket::new()).collect(),
+            queue: VecDeque::new(),
+            deletes: 0,
+            max_deletes,
+            uncommits: Vec::new(),
+            checks: Vec::new(),
+            refused: Vec::new(),
+            overflowed: false,
+            clock: None,
+        }
+    }
+
+    /// A session begins here; its waiter hears when it is stored.
+    pub(super) fn connect(
+        &mut self,
+        user: &User,
+        now: Instant,
+        waiter: Option<oneshot::Sender<()>>,
+    ) {
+        let own = Own {
+            user: user.clone(),
+            opened: now,
+            generation: None,
+            attempted: false,
+            waiter,
+        };
+        let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
+        drop(bucket.insert(own, &self.hasher));
+        self.queue.push_back(Fresh::Put(user.clone()));
+    }
+
+    /// A connection ends; whether its session was still its own.
+    pub(super) fn disconnect(&mut self, user: &User) -> bool {
+        let hasher = self.hasher.clone();
+        let Some(own) = self.bucket_of(user).remove(user, &hasher) else {
+            return false;
+        };
+        if own.attempted {
+            self.push_delete(user.clone());
+        }
+        true
+    }
+
+    pub(super) fn has(&self, account: &str, session: &str) -> bool {
+        let bucket = &self.buckets[usize::from(bucket(account))];
+        bucket.get(account, session, &self.hasher).is_some()
+    }
+
+    /// Our sessions of an account.
+    pub(super) fn of_account(&self, account: &str) -> Vec<User> {
+        let users = self.buckets[usize::from(bucket(account))].users();
+        users
+            .filter(|user| user.account() == account)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buckets.iter().map(Bucket::len).sum()
+    }
+
+    /// The marker under which a bucket is written completely.
+    pub(super) fn complete_under(&self, bucket: u8) -> Option<&Arc<str>> {
+        let bucket = &self.buckets[usize::from(bucket)];
+        bucket.marker.as_ref().filter(|_| bucket.is_complete())
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.buckets.iter().all(Bucket::is_complete)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = |bucket: &Bucket| matches!(bucket.phase, Phase::Writing(_));
+        self.queue.is_empty()
+            && self.uncommits.is_empty()
+            && self.checks.is_empty()
+            && !self.buckets.iter().any(busy)
+    }
+
+    /// Whether so much was forgotten that only a new epoch helps; says so once.
+    pub(super) fn take_overflow(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+
+    pub(super) fn set_clock(&mut self, now: Instant, micros: u64) {
+        self.clock = Some((now, micros));
+    }
+
+    /// The store may have lost something: all is written again, under the same epoch.
+    pub(super) fn doubt(&mut self) {
+        let complete = (0..BUCKETS).filter(|b| self.buckets[usize::from(*b)].is_complete());
+        let mut uncommits: Vec<u8> = complete.collect();
+        self.uncommits.append(&mut uncommits);
+        self.start_over();
+    }
+
+    /// The store is to be told everything, under a new epoch: what the older ones wrote does not
+    /// count any more.
+    pub(super) fn begin_epoch(&mut self) {
+        self.start_over();
+        self.queue.clear();
+        self.deletes = 0;
+        self.uncommits.clear();
+    }
+
+    fn start_over(&mut self) {
+        for bucket in &mut self.buckets {
+            bucket.marker = None;
+            bucket.start_over();
+        }
+        self.checks.clear();
+        self.queue.retain(|fresh| matches!(fresh, Fresh::Delete(_)));
+    }
+
+    /// Looks whether these buckets are still as we left them.
+    pub(super) fn check(&mut self, buckets: impl IntoIterator<Item = u8>) {
+        self.checks.extend(buckets);
+    }
+
+    /// Tries again what was refused.
+    pub(super) fn retry_refused(&mut self) {
+        self.queue.extend(self.refused.drain(..).map(Fresh::Delete));
+        for bucket in &mut self.buckets {
+            if matches!(bucket.phase, Phase::Refused) {
+                bucket.start_over();
+            }
+        }
+    }
+
+    /// What is to be done next, news first.
+    pub(super) fn take_batch(&mut self, now: Instant, epoch: u64, max: usize) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let uncommits = self.uncommits.drain(..);
+        jobs.extend(uncommits.map(|bucket| Job::Uncommit { bucket }));
+        let mut busy = [false; BUCKETS as usize];
+        while jobs.len() < max
+            && let Some(fresh) = self.queue.pop_front()
+        {
+            let job = match fresh {
+                Fresh::Put(user) => {
+                    busy[usize::from(bucket(user.account()))] = true;
+                    self.put(&user, now, epoch)
+                }
+                Fresh::Delete(user) => {
+                    self.deletes -= 1;
+                    Some(Job::Delete { user })
+                }
+            };
+            jobs.extend(job);
+        }
+        for index in 0..BUCKETS {
+            let place = usize::from(index);
+            while jobs.len() < max
+                && let Phase::Writing(left) = &mut self.buckets[place].phase
+                && let Some(user) = left.pop()
+            {
+                busy[place] = true;
+                jobs.extend(self.put(&user, now, epoch));
+            }
+            let bucket = &self.buckets[place];
+            let written = matches!(&bucket.phase, Phase::Writing(left) if left.is_empty());
+            let check = bucket.is_complete() && self.checks.contains(&index);
+            if !busy[place] && (written || check) && jobs.len() < max {
+                jobs.push(Job::Commit {
+                    bucket: index,
+                    expected: bucket.marker.clone(),
+                    epoch,
+                });
+            }
+        }
+        self.checks.clear();
+        jobs
+    }
+
+    fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
+        let (at, micros) = self.clock?;
+        let hasher = self.hasher.clone();
+        let own = self.bucket_of(user).get_mut(user, &hasher)?;
+        let first = !std::mem::replace(&mut own.attempted, true);
+        let age = now.saturating_duration_since(own.opened);
+        let since = i128::try_from(own.opened.saturating_duration_since(at).as_micros());
+        let before = i128::try_from(at.saturating_duration_since(own.opened).as_micros());
+        let opened = i128::from(micros) + since.unwrap_or(0) - before.unwrap_or(0);
+        let generation = own
+            .generation
+            .unwrap_or_else(|| u64::try_from(opened.max(1)).unwrap_or(1));
+        Some(Job::Put {
+            user: user.clone(),
+            epoch,
+            generation,
+            force: first && age < FRESH,
+        })
+    }
+
+    /// What became of a job.
+    pub(super) fn settle(
+        &mut self,
+        job: Job,
+        result: Result<Reply, StoreError>,
+        events: &mut Vec<Event>,
+    ) {
+        match (job, result) {
+            (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
+            (Job::Delete { user }, Ok(Reply::Delete { marker, generation })) => {
+                let bucket = self.bucket_of(&user);
+                match marker {
+                    Some(marker) => bucket.note_marker(&marker),
+                    None => bucket.note_loss(),
+                }
+                events.extend(generation.map(|generation| Event::Removed(user, generation)));
+            }
+            (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done })) => {
+                let bucket = &mut self.buckets[usize::from(bucket)];
+                bucket.note_marker(&marker);
+                if done && matches!(&bucket.phase, Phase::Writing(left) if left.is_empty()) {
+                    bucket.phase = Phase::Complete;
+                }
+            }
+            (Job::Put { user, .. }, Err(error)) => {
+                let index = bucket(user.account());
+                let bucket = &mut self.buckets[usize::from(index)];
+                if bucket.is_complete() {
+                    self.uncommits.push(index);
+                }
+                bucket.phase = Phase::Refused;
+                events.push(Event::ConnectFailed(user, error));
+            }
+            (Job::Delete { user }, Err(error)) => {
+                events.push(Event::DisconnectFailed(user.clone(), error));
+                self.deletes += 1;
+                self.refused.push(user);
+            }
+            (Job::Commit { bucket, .. }, Err(_)) => {
+                self.buckets[usize::from(bucket)].phase = Phase::Refused;
+            }
+            (Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. }, _) => {}
+        }
+    }
+
+    /// A whole batch came to nothing, or nobody knows what it came to; [`doubt`](Self::doubt) is
+    /// to follow.
+    pub(super) fn give_up(&mut self, jobs: Vec<Job>, error: &StoreError, events: &mut Vec<Event>) {
+        for job in jobs {
+            match job {
+                Job::Put { user, .. } => {
+                    let hasher = self.hasher.clone();
+                    if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher)
+                        && own.generation.is_none()
+                    {
+                        events.push(Event::ConnectFailed(user, error.clone()));
+                    }
+                }
+                Job::Delete { user } => {
+                    events.push(Event::DisconnectFailed(user.clone(), error.clone()));
+                    self.push_delete(user);
+                }
+                Job::Commit { .. } => {}
+                Job::Uncommit { bucket } => self.uncommits.push(bucket),
+            }
+        }
+    }
+
+    /// Somebody else took the place of one of our sessions.
+    pub(super) fn evict(&mut self, user: &User, generation: u64) -> bool {
+        let hasher = self.hasher.clone();
+        let bucket = self.bucket_of(user);
+        let older = bucket
+            .get_mut(user, &hasher)
+            .is_some_and(|own| own.generation.is_none_or(|own| own < generation));
+        if older {
+            drop(bucket.remove(user, &hasher));
+        }
+        older
+    }
+
+    fn put_done(&mut self, user: User, reply: Reply, events: &mut Vec<Event>) {
+        let Reply::Put {
+            marker,
+            generation,
+            other,
+            lost,
+        } = reply
+        else {
+            return;
+        };
+        let hasher = self.hasher.clone();
+        let bucket = self.bucket_of(&user);
+        bucket.note_marker(&marker);
+        if lost {
+            if bucket.remove(&user, &hasher).is_some() {
+                events.push(Event::Superseded(user));
+            }
+            return;
+        }
+        events.extend(other.map(|other| Event::Displaced(user.clone(), other, generation)));
+        if let Some(own) = bucket.get_mut(&user, &hasher) {
+            if let Some(waiter) = own.waiter.take() {
+                // Who waited may have gone away.
+                let _ = waiter.send(());
+            }
+            if own.generation.replace(generation).is_none() {
+                events.push(Event::Stored(user, generation));
+            }
+        }
+    }
+
+    fn push_delete(&mut self, user: User) {
+        if self.deletes >= self.max_deletes {
+            self.queue.retain(|fresh| matches!(fresh, Fresh::Put(_)));
+            self.deletes = 0;
+            self.overflowed = true;
+            return;
+        }
+        self.deletes += 1;
+        self.queue.push_back(Fresh::Delete(user));
+    }
+
+    fn bucket_of(&mut self, user: &User) -> &mut Bucket {
+        let index = bucket(user.account());
+        &mut self.buckets[usize::from(index)]
+    }
+}
+
+impl Bucket {
+    /// A marker was read: another one than before says that the bucket began anew.
+    fn note_marker(&mut self, marker: &Arc<str>) {
+        if self.marker.as_ref() == Some(marker) {
+            return;
+        }
+        let began_anew = self.marker.replace(Arc::clone(marker)).is_some();
+        if began_anew || self.is_complete() {
+            self.start_over();
+        }
+    }
+
+    /// There is no marker: the bucket is empty.
+    fn note_loss(&mut self) {
+        if self.marker.take().is_some() {
+            self.start_over();
+        }
+    }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory")
+            .field("sessions", &self.len())
+            .finish_non_exhaustive()
+    }
+}

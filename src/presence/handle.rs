@@ -1,0 +1,270 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::timeout,
+};
+
+use super::{
+    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    core::{Change, Core},
+    job::StoreError,
+    keys::Keys,
+    liveness::Periods,
+    store::Store,
+};
+use crate::{
+    config::PresenceSettings,
+    message::User,
+    notice::{Notice, Noticeboard},
+};
+
+/// Closes the connection of a user whose session is somebody newer's.
+pub(crate) type Supersede = Arc<dyn Fn(&User) + Send + Sync>;
+
+/// The way to the presence task; cheap to clone.
+///
+/// Nothing here waits for the store unless it asks it something. With the last handle gone the task
+/// removes what is left, says goodbye and ends.
+#[derive(Clone)]
+pub(crate) struct Presence {
+    pub(super) shared: Arc<Shared>,
+    _alive: Arc<Alive>,
+}
+
+/// What handles and task share.
+pub(super) struct Shared {
+    pub(super) core: Mutex<Core>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: PresenceSettings,
+    pub(super) notices: Noticeboard,
+    pub(super) supersede: Supersede,
+    /// There is something to write.
+    pub(super) news: Notify,
+    pub(super) ending: watch::Sender<bool>,
+    pub(super) ended: watch::Sender<bool>,
+    /// What keeps the store from being reached.
+    pub(super) cause: Mutex<StoreError>,
+    /// Up to this epoch, what this node wrote is to be cleared up.
+    pub(super) outlived: AtomicU64,
+    keys: Keys,
+}
+
+struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.ending.send_replace(true);
+    }
+}
+
+/// A connection's entry on its way into the directory.
+#[derive(Debug)]
+#[must_use = "the entry is stored all the same, but nobody hears of it"]
+pub(crate) struct Storing(Option<oneshot::Receiver<()>>);
+
+impl Presence {
+    /// A handle and the task that it talks to, without spawning it.
+    pub(super) fn pair(
+        node: &str,
+        store: Arc<dyn Store>,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let periods = Periods {
+            lease: settings.lease,
+            suspect: settings.suspect,
+            dead: settings.dead,
+        };
+        let shared = Arc::new(Shared {
+            core: Mutex::new(Core::new(node, periods, settings.backlog)),
+            store,
+            keys: Keys::new(&settings.namespace),
+            settings,
+            notices,
+            supersede,
+            news: Notify::new(),
+            ending: watch::Sender::new(false),
+            ended: watch::Sender::new(false),
+            outlived: AtomicU64::new(0),
+            cause: Mutex::new(StoreError::Unreachable("not connected yet".into())),
+        });
+        let presence = Self {
+            _alive: Arc::new(Alive(Arc::clone(&shared))),
+            shared: Arc::clone(&shared),
+        };
+        (presence, PresenceTask::new(shared))
+    }
+
+    /// A connection begins here.
+    pub(crate) fn connect(&self, user: &User) -> Storing {
+        let (waiter, stored) = oneshot::channel();
+        let mut core = self.shared.core.lock();
+        let offline = core.state() == PresenceState::Offline;
+        let waiter = (!offline).then_some(waiter);
+        core.directory.connect(user, now(), waiter);
+        drop(core);
+        self.shared.news.notify_one();
+        if offline {
+            let cause = self.shared.cause.lock().clone();
+            self.shared.tell_failure(user, &cause, true);
+        }
+        Storing((!offline).then_some(stored))
+    }
+
+    /// A connection ends. It may do so twice.
+    pub(crate) fn disconnect(&self, user: &User) {
+        let mut core = self.shared.core.lock();
+        let was_there = core.directory.disconnect(user);
+        let offline = core.state() == PresenceState::Offline;
+        drop(core);
+        self.shared.news.notify_one();
+        if was_there && offline {
+            let cause = self.shared.cause.lock().clone();
+            self.shared.tell_failure(user, &cause, false);
+        }
+    }
+
+    /// Waits until an entry is stored, as long as the settings say; whether it is.
+    pub(crate) async fn stored(&self, storing: Storing) -> bool {
+        match storing.0 {
+            Some(stored) => {
+                let waited = timeout(self.shared.settings.wait, stored).await;
+                matches!(waited, Ok(Ok(())))
+            }
+            None => false,
+        }
+    }
+
+    /// Whether nobody may connect who could not be found.
+    pub(crate) fn is_required(&self) -> bool {
+        self.shared.settings.required
+    }
+
+    pub(crate) async fn find(&self, account: &str, session: &str) -> Find {
+        if let Some(here) = self.find_here(account, session) {
+            return here;
+        }
+        for full in [false, true] {
+            let Ok(lookup) = self.shared.store.find(account, session, full).await else {
+                return Find::Uncertain;
+            };
+            if let Some(here) = self.find_here(account, session) {
+                return here;
+            }
+            let full = full || lookup.entries.is_empty();
+            let (find, nonsense) = self
+                .shared
+                .core
+                .lock()
+                .judge(now(), account, &lookup, full);
+            self.shared.tell_nonsense(nonsense);
+            if let Some(find) = find {
+                return find;
+            }
+        }
+        Find::Uncertain
+    }
+
+    fn find_here(&self, account: &str, session: &str) -> Option<Find> {
+        let core = self.shared.core.lock();
+        let here = core.directory.has(account, session);
+        here.then(|| Find::Found((**core.node()).into()))
+    }
+
+    pub(crate) async fn sessions(&self, account: &str) -> Sessions {
+        let read = self.shared.store.sessions(account).await;
+        let lookup = read.unwrap_or_default();
+        let (sessions, nonsense) = self
+            .shared
+            .core
+            .lock()
+            .judge_account(now(), account, &lookup);
+        self.shared.tell_nonsense(nonsense);
+        sessions
+    }
+
+    /// All nodes that are not dead, if they are surely all.
+    pub(crate) fn nodes(&self) -> Result<Vec<NodeInfo>, Uncertain> {
+        let core = self.shared.core.lock();
+        let now = now();
+        core.is_settled(now).then(|| core.nodes(now)).ok_or(Uncertain)
+    }
+
+    pub(crate) fn state(&self) -> PresenceState {
+        self.shared.core.lock().state()
+    }
+
+    /// Removes what is left and says goodbye; ready when that is done.
+    pub(crate) async fn finish(&self) {
+        self.shared.ending.send_replace(true);
+        let mut ended = self.shared.ended.subscribe();
+        // An error says that the task is gone.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+impl Shared {
+    /// Tells that an entry could not be stored or removed.
+    pub(super) fn tell_failure(&self, user: &User, error: &StoreError, connect: bool) {
+        let key = self.keys.account(user.account());
+        let core = self.core.lock();
+        let value = format!("{}: {}|{}", user.session(), core.node(), core.epoch());
+        drop(core);
+        let (user, error) = (user.clone(), error.to_string());
+        self.notices.post(if connect {
+            Notice::ConnectError {
+                user,
+                key,
+                value,
+                error,
+            }
+        } else {
+            Notice::DisconnectError {
+                user,
+                key,
+                value,
+                error,
+            }
+        });
+    }
+
+    pub(super) fn tell_nonsense(&self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            if let Change::Nonsense(what) = change {
+                self.notices.post(Notice::PresenceInvalid { what });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presence").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(feature = "redis")]
+impl Presence {
+    /// Presence in Redis: a handle and its task.
+    pub(crate) fn in_redis(
+        redis: super::Redis,
+        node: &str,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let store = super::redis::open(redis, &settings.namespace, settings.command_timeout);
+        Self::pair(node, store, settings, notices, supersede)
+    }
+}

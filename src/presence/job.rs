@@ -1,0 +1,113 @@
+//! What is asked of a store, and what it answers.
+
+use std::sync::Arc;
+
+use super::value::Lease;
+use crate::message::User;
+
+/// One write, in one bucket. All of them can be repeated.
+#[derive(Clone, Debug)]
+pub(super) enum Job {
+    /// Stores an entry of ours.
+    Put {
+        user: User,
+        epoch: u64,
+        generation: u64,
+        /// Whether it takes the place of any other entry; else only of an older one.
+        force: bool,
+    },
+    /// Removes an entry if it is still this connection's.
+    Delete { user: User },
+    /// Says that all our part of a bucket is written, if its marker is still `expected`.
+    Commit {
+        bucket: u8,
+        expected: Option<Arc<str>>,
+        epoch: u64,
+    },
+    /// Takes that back.
+    Uncommit { bucket: u8 },
+}
+
+/// What became of a [`Job`].
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    Put {
+        marker: Arc<str>,
+        generation: u64,
+        /// The entry that was there before, or that stayed.
+        other: Option<String>,
+        /// The other entry is newer and stayed.
+        lost: bool,
+    },
+    Delete {
+        marker: Option<Arc<str>>,
+        generation: Option<u64>,
+    },
+    Commit {
+        marker: Arc<str>,
+        done: bool,
+    },
+    Uncommit,
+}
+
+/// Why a store did not do something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StoreError {
+    /// It could not be reached, or not in time; what was asked may have happened.
+    #[error("{0}")]
+    Unreachable(Arc<str>),
+    /// It does not do this one thing.
+    #[error("{0}")]
+    Refused(Arc<str>),
+}
+
+/// The heartbeat of a node.
+#[derive(Clone, Debug)]
+pub(super) struct Beat {
+    pub(super) lease: Lease,
+    /// Whether the row is made if it is not there under this epoch.
+    pub(super) register: bool,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    /// Whether our row was there, under our epoch and not declared dead.
+    pub(super) known: bool,
+    /// The store's clock, in microseconds.
+    pub(super) time: u64,
+    /// Rows by node.
+    pub(super) leases: Vec<(String, String)>,
+    /// Entries of ours that others took the place of.
+    pub(super) evictions: Vec<String>,
+}
+
+/// What is known of a session or of an account.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lookup {
+    /// Entries by session.
+    pub(super) entries: Vec<(String, String)>,
+    pub(super) marker: Option<String>,
+    /// Who has written all under which marker and epoch.
+    pub(super) written: Vec<(String, String)>,
+}
+
+/// What [`Job::Commit`] stores.
+pub(super) fn commitment(marker: &str, epoch: u64) -> String {
+    format!("{marker}|{epoch}")
+}
+
+/// The text of an eviction.
+pub(super) fn eviction(user: &User, sid: &str, generation: u64) -> String {
+    let member = super::keys::member(user.account(), user.session());
+    format!("{generation}|{sid}|{member}")
+}
+
+/// Account, session, sid and the generation that took over.
+pub(super) fn parse_eviction(text: &str) -> Option<(&str, &str, &str, u64)> {
+    let mut parts = text.splitn(3, '|');
+    let generation = parts.next()?.parse().ok()?;
+    let sid = parts.next()?;
+    let (account, session) = super::keys::parse_member(parts.next()?)?;
+    Some((account, session, sid, generation))
+}

@@ -1,0 +1,239 @@
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::value::Lease;
+
+/// So many peers must be known before most of them standing still is taken for Redis' fault.
+const CROWD: usize = 4;
+
+/// After so many dead times a node that left no lease is forgotten.
+const MEMORY: u32 = 16;
+
+/// What an observer thinks of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Live { epoch: u64 },
+    /// It has not been heard of for a while, or it is new and has not moved in our sight.
+    Suspect,
+    Dead { epoch: u64 },
+}
+
+/// The periods of liveness.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Periods {
+    pub(super) lease: Duration,
+    pub(super) suspect: Duration,
+    pub(super) dead: Duration,
+}
+
+/// One node's view of who lives.
+///
+/// Time counts only as far as the observer reached Redis itself: `observed` stands still while it
+/// does not.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    periods: Periods,
+    peers: HashMap<Arc<str>, Peer>,
+    observed: Duration,
+    reached: Option<Instant>,
+    /// Up to here some peer may not be known yet.
+    unsettled_until: Duration,
+}
+
+#[derive(Debug)]
+struct Peer {
+    lease: Lease,
+    /// When it was last known to move, in observed time.
+    moved: Duration,
+    /// Whether it moved in our sight.
+    moves: bool,
+    /// Whether the lease table has it.
+    listed: bool,
+}
+
+impl Liveness {
+    pub(super) fn new(periods: Periods) -> Self {
+        Self {
+            periods,
+            peers: HashMap::new(),
+            observed: Duration::ZERO,
+            reached: None,
+            unsettled_until: periods.suspect,
+        }
+    }
+
+    /// The lease table was read at `now`. `known` says whether our own row was still there.
+    pub(super) fn handle_table(
+        &mut self,
+        now: Instant,
+        known: bool,
+        table: impl IntoIterator<Item = (Arc<str>, Lease)>,
+    ) {
+        // What moved since may have moved right after the table was read before.
+        let moved = self.observed;
+        let contiguous = self.pass_time(now);
+        if !known || !contiguous {
+            self.unsettled_until = self.observed + self.periods.suspect;
+        }
+        for peer in self.peers.values_mut() {
+            peer.listed = false;
+        }
+        for (node, lease) in table {
+            match self.peers.get_mut(&node) {
+                Some(peer) => peer.update(lease, moved),
+                None => {
+                    let peer = Peer {
+                        lease,
+                        moved,
+                        // It was not there a moment ago: it came just now.
+                        moves: contiguous && known,
+                        listed: true,
+                    };
+                    self.peers.insert(node, peer);
+                }
+            }
+        }
+        let forget = self.observed.saturating_sub(self.periods.dead * MEMORY);
+        self.peers
+            .retain(|_, peer| peer.listed || peer.moved >= forget);
+    }
+
+    /// An entry names a node that no table had.
+    pub(super) fn handle_rumour(&mut self, node: &Arc<str>, epoch: u64) {
+        if !self.peers.contains_key(node) {
+            let lease = Lease {
+                epoch,
+                seq: 0,
+                dead: false,
+                sessions: 0,
+            };
+            let peer = Peer {
+                lease,
+                moved: self.observed,
+                moves: false,
+                listed: false,
+            };
+            self.peers.insert(Arc::clone(node), peer);
+        }
+    }
+
+    /// What there is to be thought of a node; nothing if it was never heard of.
+    pub(super) fn verdict(&self, node: &str, now: Instant) -> Option<Verdict> {
+        let peer = self.peers.get(node)?;
+        Some(peer.verdict(self.clock(now), self.dead_after(now), &self.periods))
+    }
+
+    /// The nodes that are not dead, with what there is to be thought of them.
+    pub(super) fn present(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, &Lease, Verdict)> {
+        let (clock, dead_after) = (self.clock(now), self.dead_after(now));
+        self.peers.iter().filter_map(move |(node, peer)| {
+            let verdict = peer.verdict(clock, dead_after, &self.periods);
+            let dead = matches!(verdict, Verdict::Dead { .. });
+            (!dead).then_some((node, &peer.lease, verdict))
+        })
+    }
+
+    /// Dead nodes whose rows still stand in the table, with the row as it was seen.
+    pub(super) fn corpses(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, &Lease)> {
+        let (clock, dead_after) = (self.clock(now), self.dead_after(now));
+        self.peers.iter().filter_map(move |(node, peer)| {
+            let verdict = peer.verdict(clock, dead_after, &self.periods);
+            let dead = matches!(verdict, Verdict::Dead { .. });
+            (dead && peer.listed).then_some((node, &peer.lease))
+        })
+    }
+
+    /// Whether Redis was reached lately.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
+        self.reached
+            .is_some_and(|reached| now.saturating_duration_since(reached) <= self.periods.suspect)
+    }
+
+    /// Whether every node that lives had the time to show itself.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.is_current(now) && self.clock(now) >= self.unsettled_until
+    }
+
+    /// From now on some node may not be known.
+    pub(super) fn unsettle(&mut self) {
+        self.unsettled_until = self.observed + self.periods.suspect;
+    }
+
+    /// Lets observed time pass; whether Redis was reached all the while.
+    fn pass_time(&mut self, now: Instant) -> bool {
+        let gap = self
+            .reached
+            .replace(now)
+            .map(|reached| now.saturating_duration_since(reached));
+        match gap {
+            Some(gap) if gap <= self.longest_gap() => {
+                self.observed += gap;
+                true
+            }
+            Some(_) => {
+                self.observed += self.periods.lease;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Observed time at `now`: it goes on between two reads of the table.
+    fn clock(&self, now: Instant) -> Duration {
+        let since = self
+            .reached
+            .map_or(Duration::ZERO, |reached| now.saturating_duration_since(reached));
+        self.observed + since.min(self.longest_gap())
+    }
+
+    fn longest_gap(&self) -> Duration {
+        self.periods.lease * 2
+    }
+
+    /// After how long a node that stands still is dead.
+    fn dead_after(&self, now: Instant) -> Duration {
+        let clock = self.clock(now);
+        let suspect = self.periods.suspect;
+        let given_up = self.periods.dead * 2;
+        let stands = |peer: &&Peer| clock.saturating_sub(peer.moved) >= suspect;
+        // Who is long dead says nothing about Redis.
+        let counts = |peer: &&Peer| !peer.lease.dead && clock.saturating_sub(peer.moved) < given_up;
+        let peers = self.peers.values().filter(counts).count();
+        let still = self.peers.values().filter(counts).filter(stands).count();
+        if peers >= CROWD && still * 2 > peers {
+            self.periods.dead * 2
+        } else {
+            self.periods.dead
+        }
+    }
+}
+
+impl Peer {
+    fn update(&mut self, lease: Lease, moved: Duration) {
+        let news = (lease.epoch, lease.seq) != (self.lease.epoch, self.lease.seq);
+        if news {
+            self.moved = moved;
+            self.moves = true;
+        }
+        self.lease = lease;
+        self.listed = true;
+    }
+
+    fn verdict(&self, clock: Duration, dead_after: Duration, periods: &Periods) -> Verdict {
+        let still = clock.saturating_sub(self.moved);
+        if self.lease.dead || still >= dead_after {
+            Verdict::Dead {
+                epoch: self.lease.epoch,
+            }
+        } else if !self.moves || !self.listed || still >= periods.suspect {
+            Verdict::Suspect
+        } else {
+            Verdict::Live {
+                epoch: self.lease.epoch,
+            }
+        }
+    }
+}

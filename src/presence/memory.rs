@@ -1,0 +1,357 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment},
+    keys::{BUCKETS, bucket, member, parse_member},
+    store::{Later, Reaped, Store, Written},
+    value::{Entry, Lease},
+};
+use crate::message::User;
+
+/// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    data: Arc<Mutex<Data>>,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    leases: BTreeMap<String, String>,
+    evictions: BTreeMap<String, Vec<String>>,
+    buckets: BTreeMap<u8, Part>,
+    markers: u64,
+    time: u64,
+    unreachable: bool,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    marker: Option<Arc<str>>,
+    accounts: BTreeMap<String, BTreeMap<String, String>>,
+    written: BTreeMap<String, String>,
+    index: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Memory {
+    /// Loses everything, as a restart without persistence does.
+    pub(super) fn flush(&self) {
+        let mut data = self.data.lock();
+        data.leases.clear();
+        data.evictions.clear();
+        data.buckets.clear();
+    }
+
+    /// Loses some buckets, as when one master of a Cluster is lost alone.
+    pub(super) fn flush_buckets(&self, range: std::ops::Range<u8>) {
+        self.data
+            .lock()
+            .buckets
+            .retain(|bucket, _| !range.contains(bucket));
+    }
+
+    /// From now on nobody reaches it, or everybody does.
+    pub(super) fn stall(&self, unreachable: bool) {
+        self.data.lock().unreachable = unreachable;
+    }
+
+    pub(super) fn set_time(&self, micros: u64) {
+        self.data.lock().time = micros;
+    }
+
+    /// Every entry as it is stored.
+    pub(super) fn dump(&self) -> Vec<(String, String, String)> {
+        let data = self.data.lock();
+        let accounts = data.buckets.values().flat_map(|part| &part.accounts);
+        let entries = accounts.flat_map(|(account, sessions)| {
+            sessions
+                .iter()
+                .map(|(session, value)| (account.clone(), session.clone(), value.clone()))
+        });
+        entries.collect()
+    }
+
+    fn reach(&self) -> Result<parking_lot::MutexGuard<'_, Data>, StoreError> {
+        let data = self.data.lock();
+        if data.unreachable {
+            return Err(StoreError::Unreachable("stalled".into()));
+        }
+        Ok(data)
+    }
+
+    pub(super) fn beat_now(&self, node: &str, beat: &Beat) -> Result<Table, StoreError> {
+        let mut data = self.reach()?;
+        let row = data.leases.get(node).and_then(|row| Lease::parse(row));
+        let known = row.is_some_and(|row| !row.dead && row.epoch == beat.lease.epoch);
+        if known || beat.register {
+            data.leases.insert(node.to_owned(), beat.lease.encode());
+        }
+        Ok(Table {
+            known,
+            time: data.time,
+            leases: data.leases.clone().into_iter().collect(),
+            evictions: data.evictions.remove(node).unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn write_now(
+        &self,
+        node: &str,
+        jobs: &[Job],
+    ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+        let mut data = self.reach()?;
+        Ok(jobs.iter().map(|job| Ok(data.apply(node, job))).collect())
+    }
+
+    pub(super) fn find_now(
+        &self,
+        account: &str,
+        session: &str,
+        full: bool,
+    ) -> Result<Lookup, StoreError> {
+        let mut lookup = self.sessions_now(account)?;
+        lookup.entries.retain(|(other, _)| other == session);
+        if !lookup.entries.is_empty() && !full {
+            lookup.marker = None;
+            lookup.written.clear();
+        }
+        Ok(lookup)
+    }
+
+    pub(super) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
+        let mut data = self.reach()?;
+        let part = data.buckets.entry(bucket(account)).or_default();
+        let entries = part.accounts.get(account).cloned().unwrap_or_default();
+        Ok(Lookup {
+            entries: entries.into_iter().collect(),
+            marker: part.marker.as_deref().map(str::to_owned),
+            written: part.written.clone().into_iter().collect(),
+        })
+    }
+
+    pub(super) fn evict_now(&self, node: &str, eviction: &str) -> Result<(), StoreError> {
+        let mut data = self.reach()?;
+        let list = data.evictions.entry(node.to_owned()).or_default();
+        list.push(eviction.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn bury_now(&self, node: &str, seen: &Lease) -> Result<bool, StoreError> {
+        let mut data = self.reach()?;
+        let stands = data.leases.get(node) == Some(&seen.encode());
+        if stands {
+            let dead = Lease {
+                dead: true,
+                ..*seen
+            };
+            data.leases.insert(node.to_owned(), dead.encode());
+        }
+        Ok(stands)
+    }
+
+    pub(super) fn reap_now(
+        &self,
+        node: &str,
+        epoch: u64,
+        bucket: u8,
+    ) -> Result<Vec<(User, u64)>, StoreError> {
+        let mut data = self.reach()?;
+        let part = data.buckets.entry(bucket).or_default();
+        let outlived = |under: &String| {
+            let under = under.rsplit_once('|').and_then(|(_, epoch)| epoch.parse::<u64>().ok());
+            under.is_some_and(|under| under <= epoch)
+        };
+        if part.written.get(node).is_some_and(outlived) {
+            part.written.remove(node);
+        }
+        let members: Vec<String> = part.index.get(node).into_iter().flatten().cloned().collect();
+        let mut reaped = Vec::new();
+        for member in members {
+            let Some((account, session)) = parse_member(&member) else {
+                continue;
+            };
+            let sessions = part.accounts.entry(account.to_owned()).or_default();
+            let entry = sessions.get(session).and_then(|value| Entry::parse(value));
+            let entry = entry.filter(|entry| &*entry.node == node);
+            if entry.as_ref().is_some_and(|entry| entry.epoch > epoch) {
+                continue;
+            }
+            if let Some(entry) = entry {
+                sessions.remove(session);
+                reaped.push((User::new(account, session, &entry.sid), entry.generation));
+            }
+            if let Some(index) = part.index.get_mut(node) {
+                index.remove(&member);
+            }
+        }
+        Ok(reaped)
+    }
+
+    /// Everything that a reaper does for one node.
+    pub(super) fn clear_up(&self, node: &str, seen: &Lease) -> Result<Vec<(User, u64)>, StoreError> {
+        let mut reaped = Vec::new();
+        if !seen.dead && !self.bury_now(node, seen)? {
+            return Ok(reaped);
+        }
+        for bucket in 0..BUCKETS {
+            reaped.append(&mut self.reap_now(node, seen.epoch, bucket)?);
+        }
+        self.forget_now(node, seen)?;
+        Ok(reaped)
+    }
+
+    fn forget_now(&self, node: &str, seen: &Lease) -> Result<(), StoreError> {
+        let dead = Lease {
+            dead: true,
+            ..*seen
+        };
+        let mut data = self.reach()?;
+        if data.leases.get(node) == Some(&dead.encode()) {
+            data.leases.remove(node);
+        }
+        Ok(())
+    }
+}
+
+impl Data {
+    fn apply(&mut self, node: &str, job: &Job) -> Reply {
+        let time = self.time;
+        match job {
+            Job::Put {
+                user,
+                epoch,
+                generation,
+                force,
+            } => {
+                let (part, marker) = self.part_with_marker(bucket(user.account()));
+                let sessions = part.accounts.entry(user.account().to_owned()).or_default();
+                let other = sessions.get(user.session()).cloned();
+                let entry = other.as_deref().and_then(Entry::parse);
+                let old = entry.as_ref().map_or(0, |entry| entry.generation);
+                let here = entry.as_ref().is_some_and(|entry| &*entry.node == node);
+                let mine = here && entry.is_some_and(|entry| *entry.sid == *user.sid());
+                let force = *force || here;
+                let generation = match (mine, force) {
+                    (true, _) => old.max(*generation),
+                    (false, true) => time.max(*generation).max(old + 1),
+                    (false, false) => *generation,
+                };
+                let lost = !mine && !force && old >= generation;
+                if !lost {
+                    let entry = Entry {
+                        node: node.into(),
+                        epoch: *epoch,
+                        generation,
+                        sid: user.sid().into(),
+                    };
+                    sessions.insert(user.session().to_owned(), entry.encode());
+                    let index = part.index.entry(node.to_owned()).or_default();
+                    index.insert(member(user.account(), user.session()));
+                }
+                Reply::Put {
+                    marker,
+                    generation,
+                    other: other.filter(|_| !mine),
+                    lost,
+                }
+            }
+            Job::Delete { user } => {
+                let part = self.buckets.entry(bucket(user.account())).or_default();
+                let sessions = part.accounts.entry(user.account().to_owned()).or_default();
+                let entry = sessions
+                    .get(user.session())
+                    .and_then(|value| Entry::parse(value));
+                let mine = entry
+                    .filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
+                if mine.is_some() {
+                    sessions.remove(user.session());
+                    if let Some(index) = part.index.get_mut(node) {
+                        index.remove(&member(user.account(), user.session()));
+                    }
+                }
+                Reply::Delete {
+                    marker: part.marker.clone(),
+                    generation: mine.map(|entry| entry.generation),
+                }
+            }
+            Job::Commit {
+                bucket,
+                expected,
+                epoch,
+            } => {
+                let (part, marker) = self.part_with_marker(*bucket);
+                let done = expected.as_ref().is_none_or(|expected| *expected == marker);
+                if done {
+                    let commitment = commitment(&marker, *epoch);
+                    part.written.insert(node.to_owned(), commitment);
+                }
+                Reply::Commit { marker, done }
+            }
+            Job::Uncommit { bucket } => {
+                let part = self.buckets.entry(*bucket).or_default();
+                part.written.remove(node);
+                Reply::Uncommit
+            }
+        }
+    }
+
+    fn part_with_marker(&mut self, bucket: u8) -> (&mut Part, Arc<str>) {
+        let part = self.buckets.entry(bucket).or_default();
+        let markers = &mut self.markers;
+        let marker = part.marker.get_or_insert_with(|| {
+            *markers += 1;
+            format!("m{markers}").into()
+        });
+        let marker = Arc::clone(marker);
+        (part, marker)
+    }
+}
+
+impl Store for Memory {
+    fn beat<'a>(&'a self, node: &'a str, beat: &'a Beat) -> Later<'a, Table> {
+        Box::pin(async move { self.beat_now(node, beat) })
+    }
+
+    fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        Box::pin(async move { self.write_now(node, jobs) })
+    }
+
+    fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup> {
+        Box::pin(async move { self.find_now(account, session, full) })
+    }
+
+    fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup> {
+        Box::pin(async move { self.sessions_now(account) })
+    }
+
+    fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
+        Box::pin(async move { self.evict_now(node, eviction) })
+    }
+
+    fn claim<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool> {
+        Box::pin(async move { Ok(true) })
+    }
+
+    fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool> {
+        Box::pin(async move { self.bury_now(node, seen) })
+    }
+
+    fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, _: u64) -> Later<'a, Reaped> {
+        Box::pin(async move { Ok((self.reap_now(node, epoch, bucket)?, 0)) })
+    }
+
+    fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()> {
+        Box::pin(async move { self.forget_now(node, seen) })
+    }
+
+    fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.reach()?.leases.insert(node.to_owned(), last.encode());
+            Ok(())
+        })
+    }
+}

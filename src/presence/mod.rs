@@ -1,0 +1,42 @@
+//! Who is connected where: the directory of all sessions of all nodes.
+//!
+//! A node keeps one lease and renews it; its sessions cost nothing while they last. An entry says
+//! which node has a session, and counts as long as that node lives by the reader's own clock. So
+//! nothing has to be removed at once when a node dies, and nothing that comes late does harm.
+//!
+//! - [`core`](self::core) decides everything, without a clock and without a store: it puts the
+//!   `directory` of our own sessions and the `liveness` of the others together.
+//! - `store` is where the directory is kept: `redis`, or `memory` in tests.
+//! - [`Presence`] is the handle, [`PresenceTask`] the task behind it.
+//!
+//! Accounts fall into 64 buckets, each in one slot of a Cluster. A bucket has a random marker that
+//! is lost with it. Only when every node that lives has said that it wrote all its part under this
+//! very marker, in its present epoch, does a missing entry mean [`Find::NotFound`].
+
+mod core;
+mod directory;
+mod handle;
+mod job;
+mod keys;
+mod liveness;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod model;
+mod own;
+#[cfg(feature = "redis")]
+mod redis;
+mod store;
+mod task;
+#[cfg(test)]
+mod tests;
+mod types;
+mod value;
+
+#[cfg(feature = "redis")]
+pub use self::redis::{IntoRedis, Redis};
+pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
+pub(crate) use self::{
+    handle::{Presence, Storing, Supersede},
+    task::PresenceTask,
+};

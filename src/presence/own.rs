@@ -1,0 +1,105 @@
+use std::{hash::BuildHasher, sync::Arc, time::Instant};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use tokio::sync::oneshot;
+
+use crate::message::User;
+
+/// A session of ours.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) user: User,
+    pub(super) opened: Instant,
+    /// Known once it was stored.
+    pub(super) generation: Option<u64>,
+    /// Whether it may be stored.
+    pub(super) attempted: bool,
+    /// Hears when it is stored.
+    pub(super) waiter: Option<oneshot::Sender<()>>,
+}
+
+/// Our sessions in one bucket, and how much of them the store has.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    sessions: HashTable<Own>,
+    pub(super) marker: Option<Arc<str>>,
+    pub(super) phase: Phase,
+}
+
+/// How much of our part of a bucket is written.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// All of it, and the store says so.
+    Complete,
+    /// These are to be written again; then it is to be said.
+    Writing(Vec<User>),
+    /// The store refused to hear it; until somebody asks again.
+    Refused,
+}
+
+impl Bucket {
+    pub(super) const fn new() -> Self {
+        Self {
+            sessions: HashTable::new(),
+            marker: None,
+            phase: Phase::Writing(Vec::new()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(super) const fn is_complete(&self) -> bool {
+        matches!(self.phase, Phase::Complete)
+    }
+
+    /// All of it is to be written again.
+    pub(super) fn start_over(&mut self) {
+        let users = self.sessions.iter().map(|own| own.user.clone());
+        self.phase = Phase::Writing(users.collect());
+    }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &User> {
+        self.sessions.iter().map(|own| &own.user)
+    }
+
+    pub(super) fn get(&self, account: &str, session: &str, hasher: &RandomState) -> Option<&Own> {
+        let hash = hasher.hash_one((account, session));
+        self.sessions.find(hash, |own| is(own, account, session))
+    }
+
+    /// The session, if it is still this connection's.
+    pub(super) fn get_mut(&mut self, user: &User, hasher: &RandomState) -> Option<&mut Own> {
+        let hash = hasher.hash_one((user.account(), user.session()));
+        let found = self
+            .sessions
+            .find_mut(hash, |own| is(own, user.account(), user.session()))?;
+        (found.user.sid() == user.sid()).then_some(found)
+    }
+
+    pub(super) fn insert(&mut self, own: Own, hasher: &RandomState) -> Option<Own> {
+        let hash = |own: &Own| hasher.hash_one((own.user.account(), own.user.session()));
+        let here = hash(&own);
+        let same = |other: &Own| is(other, own.user.account(), own.user.session());
+        if let Some(older) = self.sessions.find_mut(here, same) {
+            return Some(std::mem::replace(older, own));
+        }
+        self.sessions.insert_unique(here, own, hash);
+        None
+    }
+
+    /// Removes the session, if it is still this connection's.
+    pub(super) fn remove(&mut self, user: &User, hasher: &RandomState) -> Option<Own> {
+        let hash = hasher.hash_one((user.account(), user.session()));
+        let found = self.sessions.find_entry(hash, |own| {
+            is(own, user.account(), user.session()) && own.user.sid() == user.sid()
+        });
+        found.ok().map(|entry| entry.remove().0)
+    }
+}
+
+fn is(own: &Own, account: &str, session: &str) -> bool {
+    own.user.session() == session && own.user.account() == account
+}

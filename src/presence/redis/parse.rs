@@ -1,0 +1,207 @@
+//! What Redis answers, taken apart. Nothing is trusted: what has not the right shape is an error.
+
+use std::sync::Arc;
+
+use deadpool_redis::redis::Value;
+
+use crate::{
+    message::User,
+    presence::{
+        job::{Job, Lookup, Reply, StoreError, Table},
+        keys::parse_member,
+        store::Reaped,
+    },
+};
+
+type Parsed<T> = Result<T, StoreError>;
+
+/// An answer that a script of ours does not give.
+pub(super) fn nonsense() -> StoreError {
+    StoreError::Refused("an answer that makes no sense".into())
+}
+
+pub(super) fn table(value: Value) -> Parsed<Table> {
+    let [known, time, leases, evictions] = array(value)?;
+    let [seconds, micros] = array(time)?;
+    let time = number(seconds)?.checked_mul(1_000_000).ok_or_else(nonsense)?;
+    Ok(Table {
+        known: number(known)? == 1,
+        time: time.saturating_add(number(micros)?),
+        leases: pairs(leases)?,
+        evictions: texts(evictions)?,
+    })
+}
+
+pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
+    match job {
+        Job::Put { .. } => {
+            let [marker, generation, lost, other] = array(value)?;
+            Ok(Reply::Put {
+                marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
+                generation: number(generation)?,
+                other: some(text(other)?),
+                lost: number(lost)? == 1,
+            })
+        }
+        Job::Delete { .. } => {
+            let [marker, generation] = array(value)?;
+            let generation = some(text(generation)?);
+            Ok(Reply::Delete {
+                marker: some(text(marker)?).map(Arc::from),
+                generation: generation.map(|text| text.parse().map_err(|_| nonsense())).transpose()?,
+            })
+        }
+        Job::Commit { .. } => {
+            let [marker, done] = array(value)?;
+            Ok(Reply::Commit {
+                marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
+                done: number(done)? == 1,
+            })
+        }
+        Job::Uncommit { .. } => Ok(Reply::Uncommit),
+    }
+}
+
+pub(super) fn found(session: &str, value: Value) -> Parsed<Lookup> {
+    let Value::Array(mut parts) = value else {
+        return Err(nonsense());
+    };
+    let rest = parts.split_off(parts.len().min(1));
+    let entry = parts.pop().map(text).transpose()?.and_then(some);
+    let mut lookup = Lookup {
+        entries: entry.map(|entry| (session.to_owned(), entry)).into_iter().collect(),
+        ..Lookup::default()
+    };
+    if !rest.is_empty() {
+        let [marker, written] = array(Value::Array(rest))?;
+        lookup.marker = some(text(marker)?);
+        lookup.written = pairs(written)?;
+    }
+    Ok(lookup)
+}
+
+pub(super) fn sessions(value: Value) -> Parsed<Lookup> {
+    let [entries, marker, written] = array(value)?;
+    Ok(Lookup {
+        entries: pairs(entries)?,
+        marker: some(text(marker)?),
+        written: pairs(written)?,
+    })
+}
+
+pub(super) fn scan(value: Value) -> Parsed<(u64, Vec<String>)> {
+    let [cursor, members] = array(value)?;
+    Ok((number(cursor)?, texts(members)?))
+}
+
+pub(super) fn removed(value: Value) -> Parsed<Vec<(User, u64)>> {
+    let Value::Array(removed) = value else {
+        return Err(nonsense());
+    };
+    let each = removed.into_iter().map(|one| {
+        let [member, generation, sid] = array(one)?;
+        let member = text(member)?;
+        let (account, session) = parse_member(&member).ok_or_else(nonsense)?;
+        Ok((User::new(account, session, &text(sid)?), number(generation)?))
+    });
+    each.collect::<Parsed<Vec<_>>>()
+}
+
+pub(super) fn number(value: Value) -> Parsed<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(number).map_err(|_| nonsense()),
+        other => text(other)?.parse().map_err(|_| nonsense()),
+    }
+}
+
+/// Text that is not UTF-8 is none of ours, and does not pass for something that is.
+fn text(value: Value) -> Parsed<String> {
+    match value {
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) => Ok(text),
+        Value::Okay => Ok("OK".to_owned()),
+        _ => Err(nonsense()),
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn array<const N: usize>(value: Value) -> Parsed<[Value; N]> {
+    let Value::Array(parts) = value else {
+        return Err(nonsense());
+    };
+    parts.try_into().map_err(|_| nonsense())
+}
+
+fn texts(value: Value) -> Parsed<Vec<String>> {
+    match value {
+        Value::Array(parts) | Value::Set(parts) => parts.into_iter().map(text).collect(),
+        _ => Err(nonsense()),
+    }
+}
+
+fn pairs(value: Value) -> Parsed<Vec<(String, String)>> {
+    if let Value::Map(pairs) = value {
+        return pairs
+            .into_iter()
+            .map(|(key, value)| Ok((text(key)?, text(value)?)))
+            .collect();
+    }
+    let texts = texts(value)?;
+    let mut pairs = Vec::with_capacity(texts.len() / 2);
+    let mut texts = texts.into_iter();
+    while let (Some(key), Some(value)) = (texts.next(), texts.next()) {
+        pairs.push((key, value));
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_an_error() {
+        let shapes = || {
+            [
+                Value::Nil,
+                Value::Int(-1),
+                bulk("x"),
+                Value::Array(vec![]),
+                Value::Array(vec![Value::Nil, Value::Nil]),
+                Value::Array(vec![Value::Nil, Value::Nil, Value::Nil]),
+                Value::Array(vec![Value::Int(1), Value::Nil, Value::Nil, Value::Nil]),
+            ]
+        };
+        for shape in shapes() {
+            assert!(table(shape.clone()).is_err(), "{shape:?}");
+            assert!(sessions(shape.clone()).is_err(), "{shape:?}");
+            assert!(scan(shape.clone()).is_err(), "{shape:?}");
+            let job = Job::Commit {
+                bucket: 0,
+                expected: None,
+                epoch: 1,
+            };
+            assert!(reply(&job, shape).is_err());
+        }
+    }
+
+    #[test]
+    fn a_find_reads_entry_marker_and_commitments() {
+        let written = Value::Array(vec![bulk("n"), bulk("m|1")]);
+        let lookup = found("s", Value::Array(vec![bulk(""), bulk("m"), written])).unwrap();
+        assert!(lookup.entries.is_empty());
+        assert_eq!(lookup.marker.as_deref(), Some("m"));
+        assert_eq!(lookup.written, [("n".to_owned(), "m|1".to_owned())]);
+
+        let lookup = found("s", Value::Array(vec![bulk("e")])).unwrap();
+        assert_eq!(lookup.entries, [("s".to_owned(), "e".to_owned())]);
+        assert_eq!(lookup.marker, None);
+    }
+}

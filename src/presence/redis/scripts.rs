@@ -1,0 +1,181 @@
+use std::fmt::Write as _;
+
+use sha1::{Digest, Sha1};
+
+/// One step inside of the store, in one slot.
+pub(super) struct Script {
+    pub(super) text: String,
+    /// Its name in the store.
+    pub(super) sha: String,
+}
+
+/// All that the store does for us in steps of its own.
+pub(super) struct Scripts {
+    pub(super) beat: Script,
+    pub(super) put: Script,
+    pub(super) delete: Script,
+    pub(super) commit: Script,
+    pub(super) find: Script,
+    pub(super) sessions: Script,
+    pub(super) replace: Script,
+    pub(super) reap: Script,
+}
+
+/// KEYS: leases, evictions. ARGV: node, row, epoch, register.
+const BEAT: &str = r"
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+local known = 0
+if old then
+  local epoch, state = string.match(old, '^1|(%d+)|%d+|(%a+)|%d+$')
+  if epoch == ARGV[3] and state == 'up' then known = 1 end
+end
+if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+local lost = redis.call('LRANGE', KEYS[2], 0, 999)
+if #lost > 0 then redis.call('LTRIM', KEYS[2], #lost, -1) end
+return {known, redis.call('TIME'), redis.call('HGETALL', KEYS[1]), lost}
+";
+
+/// What follows reads an entry and the marker, which it makes if there is none.
+const ENTRY: &str = r"
+local function entry(text)
+  if not text then return nil, nil, nil, 0 end
+  local node, epoch, gen, sid = string.match(text, '^1|([^|]+)|(%d+)|(%d+)|([^|]+)$')
+  gen = tonumber(gen or '0')
+  if not node or gen >= 9007199254740991 then return nil, nil, nil, 0 end
+  return node, sid, tonumber(epoch), gen
+end
+local function marker(key, new)
+  local found = redis.call('GET', key)
+  if found then return found end
+  redis.call('SET', key, new)
+  return new
+end
+";
+
+/// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
+/// member.
+const PUT: &str = r"
+local m = marker(KEYS[3], ARGV[7])
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+local node, sid, _, gen = entry(old)
+local here = node == ARGV[2]
+local mine = here and sid == ARGV[4]
+local wanted, lost = tonumber(ARGV[5]), 0
+if mine then
+  wanted = math.max(wanted, gen)
+elseif here or ARGV[6] == '1' then
+  local time = redis.call('TIME')
+  wanted = math.max(wanted, gen + 1, time[1] * 1000000 + time[2])
+elseif gen >= wanted then
+  lost = 1
+end
+wanted = string.format('%.0f', wanted)
+if lost == 0 then
+  redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
+  redis.call('SADD', KEYS[2], ARGV[8])
+end
+return {m, wanted, lost, (not mine and old) or ''}
+";
+
+/// KEYS: account, index, marker. ARGV: session, node, sid, member.
+const DELETE: &str = r"
+local node, sid, _, gen = entry(redis.call('HGET', KEYS[1], ARGV[1]))
+local removed = ''
+if node == ARGV[2] and sid == ARGV[3] then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  removed = string.format('%.0f', gen)
+end
+if removed ~= '' or node ~= ARGV[2] then redis.call('SREM', KEYS[2], ARGV[4]) end
+return {redis.call('GET', KEYS[3]) or '', removed}
+";
+
+/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker.
+const COMMIT: &str = r"
+local m = marker(KEYS[2], ARGV[4])
+if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0} end
+redis.call('HSET', KEYS[1], ARGV[1], m .. '|' .. ARGV[2])
+return {m, 1}
+";
+
+/// KEYS: account, marker, written. ARGV: session, full.
+const FIND: &str = r"
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found and ARGV[2] ~= '1' then return {found} end
+return {found or '', redis.call('GET', KEYS[2]) or '', redis.call('HGETALL', KEYS[3])}
+";
+
+/// KEYS: account, marker, written.
+const SESSIONS: &str = r"
+return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]) or '', redis.call('HGETALL', KEYS[3])}
+";
+
+/// KEYS: leases. ARGV: node, row as seen, new row or nothing.
+const REPLACE: &str = r"
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+return 1
+";
+
+/// KEYS: index, written, accounts. ARGV: node, epoch, then a session and a member an account.
+const REAP: &str = r"
+local outlived = tonumber(ARGV[2])
+local under = redis.call('HGET', KEYS[2], ARGV[1])
+local epoch = under and tonumber(string.match(under, '|(%d+)$') or '')
+if under and (not epoch or epoch <= outlived) then redis.call('HDEL', KEYS[2], ARGV[1]) end
+local removed = {}
+for i = 3, #KEYS do
+  local session, member = ARGV[i * 2 - 3], ARGV[i * 2 - 2]
+  local node, sid, epoch, gen = entry(redis.call('HGET', KEYS[i], session))
+  local ours = node == ARGV[1]
+  if ours and epoch <= outlived then
+    redis.call('HDEL', KEYS[i], session)
+    table.insert(removed, {member, string.format('%.0f', gen), sid})
+  end
+  if not ours or epoch <= outlived then redis.call('SREM', KEYS[1], member) end
+end
+return removed
+";
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        let with_entry = |text: &str| Script::new(format!("{ENTRY}{text}"));
+        Self {
+            beat: Script::new(BEAT.to_owned()),
+            put: with_entry(PUT),
+            delete: with_entry(DELETE),
+            commit: with_entry(COMMIT),
+            find: Script::new(FIND.to_owned()),
+            sessions: Script::new(SESSIONS.to_owned()),
+            replace: Script::new(REPLACE.to_owned()),
+            reap: with_entry(REAP),
+        }
+    }
+
+    pub(super) const fn all(&self) -> [&Script; 8] {
+        [
+            &self.beat,
+            &self.put,
+            &self.delete,
+            &self.commit,
+            &self.find,
+            &self.sessions,
+            &self.replace,
+            &self.reap,
+        ]
+    }
+}
+
+impl Script {
+    fn new(text: String) -> Self {
+        let mut sha = String::with_capacity(40);
+        for byte in Sha1::digest(&text) {
+            // Writing into a String does not fail.
+            let _ = write!(sha, "{byte:02x}");
+        }
+        Self { text, sha }
+    }
+}

@@ -1,0 +1,249 @@
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::redis::{Cmd, Value, cmd};
+
+use super::{Redis, link::Link, parse, scripts::Script};
+use crate::{
+    ids::random_id,
+    message::User,
+    presence::{
+        job::{Beat, Job, Lookup, Reply, StoreError, Table},
+        keys::{Keys, bucket, member, parse_member},
+        store::{Later, Reaped, Store, Written},
+        value::Lease,
+    },
+};
+
+/// How long one node's claim to clear up after another one lasts, in milliseconds.
+const CLAIM: u64 = 10_000;
+
+/// Evictions wait no longer than this for a node to fetch them, in seconds.
+const EVICTIONS: u64 = 60;
+
+/// Sessions that are removed in one step.
+const REAP: u64 = 200;
+
+/// The directory in Redis.
+struct RedisStore {
+    link: Link,
+    keys: Keys,
+}
+
+impl RedisStore {
+    fn new(redis: Redis, namespace: &str, timeout: Duration) -> Self {
+        Self {
+            link: Link::new(redis.pool, timeout),
+            keys: Keys::new(namespace),
+        }
+    }
+
+    fn put(&self, node: &str, job: &Job) -> Cmd {
+        let scripts = self.link.scripts();
+        match job {
+            Job::Put {
+                user,
+                epoch,
+                generation,
+                force,
+            } => {
+                let mut put = self.on_entry(&scripts.put, node, user);
+                put.arg(user.session()).arg(node).arg(*epoch).arg(user.sid());
+                put.arg(*generation).arg(u8::from(*force)).arg(random_id());
+                put.arg(member(user.account(), user.session()));
+                put
+            }
+            Job::Delete { user } => {
+                let mut delete = self.on_entry(&scripts.delete, node, user);
+                delete.arg(user.session()).arg(node).arg(user.sid());
+                delete.arg(member(user.account(), user.session()));
+                delete
+            }
+            Job::Commit {
+                bucket,
+                expected,
+                epoch,
+            } => {
+                let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
+                let mut commit = eval(&scripts.commit, &keys);
+                commit.arg(node).arg(*epoch);
+                commit.arg(expected.as_deref().unwrap_or_default()).arg(random_id());
+                commit
+            }
+            Job::Uncommit { bucket } => {
+                let mut uncommit = cmd("HDEL");
+                uncommit.arg(self.keys.written(*bucket)).arg(node);
+                uncommit
+            }
+        }
+    }
+
+    fn on_entry(&self, script: &Script, node: &str, user: &User) -> Cmd {
+        let bucket = bucket(user.account());
+        let keys = [
+            self.keys.account(user.account()),
+            self.keys.index(bucket, node),
+            self.keys.marker(bucket),
+        ];
+        eval(script, &keys)
+    }
+
+    /// What the three keys of an account have to say.
+    fn on_account(&self, script: &Script, account: &str) -> Cmd {
+        let bucket = bucket(account);
+        let keys = [
+            self.keys.account(account),
+            self.keys.marker(bucket),
+            self.keys.written(bucket),
+        ];
+        eval(script, &keys)
+    }
+
+    async fn replace(&self, node: &str, seen: &Lease, new: &str) -> Result<bool, StoreError> {
+        let mut replace = eval(&self.link.scripts().replace, &[self.keys.leases()]);
+        replace.arg(node).arg(seen.encode()).arg(new);
+        Ok(parse::number(self.link.call(replace).await?)? == 1)
+    }
+
+    async fn reap_some(
+        &self,
+        node: &str,
+        epoch: u64,
+        bucket: u8,
+        cursor: u64,
+    ) -> Result<Reaped, StoreError> {
+        let index = self.keys.index(bucket, node);
+        let mut scan = cmd("SSCAN");
+        scan.arg(&index).arg(cursor).arg("COUNT").arg(REAP);
+        let (next, members) = parse::scan(self.link.call(scan).await?)?;
+        let known: Vec<(&str, &str, &String)> = members
+            .iter()
+            .filter_map(|member| {
+                let (account, session) = parse_member(member)?;
+                Some((account, session, member))
+            })
+            .collect();
+        let mut keys = vec![index, self.keys.written(bucket)];
+        keys.extend(known.iter().map(|(account, _, _)| self.keys.account(account)));
+        let mut reap = eval(&self.link.scripts().reap, &keys);
+        reap.arg(node).arg(epoch);
+        for (_, session, member) in &known {
+            reap.arg(session).arg(member);
+        }
+        let removed = parse::removed(self.link.call(reap).await?)?;
+        Ok((removed, next))
+    }
+}
+
+impl Store for RedisStore {
+    fn beat<'a>(&'a self, node: &'a str, beat: &'a Beat) -> Later<'a, Table> {
+        Box::pin(async move {
+            let keys = [self.keys.leases(), self.keys.evictions(node)];
+            let mut call = eval(&self.link.scripts().beat, &keys);
+            call.arg(node).arg(beat.lease.encode()).arg(beat.lease.epoch);
+            call.arg(u8::from(beat.register));
+            parse::table(self.link.call(call).await?)
+        })
+    }
+
+    fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        Box::pin(async move {
+            let calls = jobs.iter().map(|job| self.put(node, job)).collect();
+            let values = self.link.call_all(calls).await?;
+            if values.len() != jobs.len() {
+                return Err(parse::nonsense());
+            }
+            let reply = |(job, value): (&Job, Result<Value, StoreError>)| -> Result<Reply, StoreError> {
+                parse::reply(job, value?)
+            };
+            Ok(jobs.iter().zip(values).map(reply).collect())
+        })
+    }
+
+    fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup> {
+        Box::pin(async move {
+            let mut find = self.on_account(&self.link.scripts().find, account);
+            find.arg(session).arg(u8::from(full));
+            parse::found(session, self.link.call(find).await?)
+        })
+    }
+
+    fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup> {
+        Box::pin(async move {
+            let read = self.on_account(&self.link.scripts().sessions, account);
+            parse::sessions(self.link.call(read).await?)
+        })
+    }
+
+    fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            let key = self.keys.evictions(node);
+            let mut push = cmd("RPUSH");
+            push.arg(&key).arg(eviction);
+            let mut expire = cmd("EXPIRE");
+            expire.arg(&key).arg(EVICTIONS);
+            for done in self.link.call_all(vec![push, expire]).await? {
+                done?;
+            }
+            Ok(())
+        })
+    }
+
+    fn claim<'a>(&'a self, by: &'a str, node: &'a str) -> Later<'a, bool> {
+        Box::pin(async move {
+            let mut claim = cmd("SET");
+            claim.arg(self.keys.claim(node)).arg(by);
+            claim.arg("NX").arg("PX").arg(CLAIM);
+            Ok(self.link.call(claim).await? != Value::Nil)
+        })
+    }
+
+    fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool> {
+        Box::pin(async move {
+            let dead = Lease {
+                dead: true,
+                ..*seen
+            };
+            self.replace(node, seen, &dead.encode()).await
+        })
+    }
+
+    fn reap<'a>(
+        &'a self,
+        node: &'a str,
+        epoch: u64,
+        bucket: u8,
+        cursor: u64,
+    ) -> Later<'a, Reaped> {
+        Box::pin(self.reap_some(node, epoch, bucket, cursor))
+    }
+
+    fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()> {
+        Box::pin(async move {
+            let dead = Lease {
+                dead: true,
+                ..*seen
+            };
+            self.replace(node, &dead, "").await.map(drop)
+        })
+    }
+
+    fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {
+        Box::pin(async move {
+            let mut leave = cmd("HSET");
+            leave.arg(self.keys.leases()).arg(node).arg(last.encode());
+            self.link.call(leave).await?;
+            Ok(())
+        })
+    }
+}
+
+fn eval(script: &Script, keys: &[String]) -> Cmd {
+    let mut eval = cmd("EVALSHA");
+    eval.arg(&script.sha).arg(keys.len()).arg(keys);
+    eval
+}
+
+/// A store of this kind, for a node.
+pub(in crate::presence) fn open(redis: Redis, namespace: &str, timeout: Duration) -> Arc<dyn Store> {
+    Arc::new(RedisStore::new(redis, namespace, timeout))
+}

@@ -1,0 +1,244 @@
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    core::Change,
+    directory::Event,
+    handle::{Shared, now},
+    job::eviction,
+    keys::BUCKETS,
+    value::{Entry, Lease},
+};
+use crate::notice::Notice;
+
+/// From the first failure to the next attempt.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest time between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often there is a look for something to clear up, in leases.
+const ROUND: u32 = 4;
+
+/// The task that keeps one node's part of the directory: it renews the lease, writes what is new,
+/// and clears up after the dead.
+///
+/// It never ends because of the store; it ends when the last handle is gone, or
+/// [`finish`](super::Presence::finish) is called, after it has removed what is left.
+#[must_use = "nothing is stored until `run` is polled"]
+pub(crate) struct PresenceTask {
+    shared: Arc<Shared>,
+}
+
+/// Says that the task is gone, however it went.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended.send_replace(true);
+    }
+}
+
+impl PresenceTask {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) async fn run(self) {
+        let _ended = Ended(Arc::clone(&self.shared));
+        let mut ending = self.shared.ending.subscribe();
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|ending| *ending) => {}
+            () = self.beats() => {}
+            () = self.writes() => {}
+            () = self.reaps() => {}
+        }
+        // Who cannot be told finds out by the lease.
+        drop(timeout(self.shared.settings.command_timeout, self.leave()).await);
+    }
+
+    async fn beats(&self) {
+        let mut backoff = MIN_BACKOFF;
+        loop {
+            let (node, beat) = {
+                let mut core = self.shared.core.lock();
+                (Arc::clone(core.node()), core.beat())
+            };
+            let table = self.shared.store.beat(&node, &beat).await;
+            let (changes, wait) = {
+                let mut core = self.shared.core.lock();
+                match table {
+                    Ok(table) => {
+                        backoff = MIN_BACKOFF;
+                        let changes = core.handle_table(now(), table);
+                        let at_once = core.wants_beat();
+                        (changes, (!at_once).then_some(self.shared.settings.lease))
+                    }
+                    Err(error) => {
+                        *self.shared.cause.lock() = error.clone();
+                        let wait = backoff;
+                        backoff = (backoff * 2).min(MAX_BACKOFF);
+                        (core.handle_loss(error).into_iter().collect(), Some(wait))
+                    }
+                }
+            };
+            self.shared.news.notify_one();
+            self.handle(changes).await;
+            if let Some(wait) = wait {
+                sleep(wait).await;
+            }
+        }
+    }
+
+    async fn writes(&self) {
+        loop {
+            if !self.write_batch().await {
+                self.shared.news.notified().await;
+            }
+        }
+    }
+
+    /// Writes what there is, up to a batch; whether there was anything.
+    async fn write_batch(&self) -> bool {
+        let max = self.shared.settings.batch;
+        let (node, epoch, jobs) = {
+            let mut core = self.shared.core.lock();
+            (Arc::clone(core.node()), core.epoch(), core.take_batch(now(), max))
+        };
+        if jobs.is_empty() {
+            return false;
+        }
+        let full = jobs.len() >= max;
+        let results = self.shared.store.write(&node, &jobs).await;
+        if let Err(error) = &results {
+            *self.shared.cause.lock() = error.clone();
+        }
+        let changes = self.shared.core.lock().settle(epoch, jobs, results);
+        self.handle(changes).await;
+        if full {
+            // Others use the store too.
+            let rate = self.shared.settings.rate;
+            sleep(Duration::from_secs(1) / rate * u32::try_from(max).unwrap_or(u32::MAX)).await;
+        }
+        true
+    }
+
+    async fn handle(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Of(event) => self.handle_event(event).await,
+                Change::Nonsense(what) => self.shared.notices.post(Notice::PresenceInvalid { what }),
+                Change::Offline(error) => {
+                    let error = error.to_string();
+                    self.shared.notices.post(Notice::PresenceOffline { error });
+                }
+                Change::Online => self.shared.notices.post(Notice::PresenceOnline),
+                Change::Fenced => self.shared.notices.post(Notice::PresenceFenced),
+                Change::Outlived(epoch) => self.shared.outlived.store(epoch, Ordering::Relaxed),
+            }
+        }
+    }
+
+    async fn handle_event(&self, event: Event) {
+        let notices = &self.shared.notices;
+        match event {
+            Event::Stored(user, generation) => notices.post(Notice::Join { user, generation }),
+            Event::Removed(user, generation) => notices.post(Notice::Leave { user, generation }),
+            Event::Superseded(user) => (self.shared.supersede)(&user),
+            Event::Displaced(user, other, generation) => match Entry::parse(&other) {
+                Some(entry) if *entry.node != **self.shared.core.lock().node() => {
+                    let eviction = eviction(&user, &entry.sid, generation);
+                    // The other node finds out when it writes again, if not now.
+                    drop(self.shared.store.evict(&entry.node, &eviction).await);
+                }
+                Some(_) => {}
+                None => {
+                    let what = format!("entry of {:?}", user.account());
+                    notices.post(Notice::PresenceInvalid { what });
+                }
+            },
+            Event::ConnectFailed(user, error) => self.shared.tell_failure(&user, &error, true),
+            Event::DisconnectFailed(user, error) => self.shared.tell_failure(&user, &error, false),
+        }
+    }
+
+    async fn reaps(&self) {
+        let mut reaped = 0;
+        loop {
+            sleep(self.shared.settings.lease * ROUND).await;
+            let (node, settled, corpses) = {
+                let core = self.shared.core.lock();
+                let now = now();
+                let corpses = core.liveness.corpses(now);
+                let corpses = corpses.map(|(node, lease)| (Arc::clone(node), *lease));
+                let corpses: Vec<(Arc<str>, Lease)> = corpses.collect();
+                (Arc::clone(core.node()), core.is_settled(now), corpses)
+            };
+            if !settled {
+                continue;
+            }
+            for (corpse, seen) in corpses {
+                if matches!(self.shared.store.claim(&node, &corpse).await, Ok(true)) {
+                    self.clear_up(&corpse, &seen).await;
+                }
+            }
+            let outlived = self.shared.outlived.load(Ordering::Relaxed);
+            if outlived > reaped && self.reap(&node, outlived, false).await {
+                reaped = outlived;
+            }
+        }
+    }
+
+    async fn clear_up(&self, corpse: &str, seen: &Lease) {
+        let buried = seen.dead || matches!(self.shared.store.bury(corpse, seen).await, Ok(true));
+        if buried && self.reap(corpse, seen.epoch, true).await {
+            // Otherwise the next one who comes by does it.
+            drop(self.shared.store.forget(corpse, seen).await);
+        }
+    }
+
+    /// Removes everything that a node wrote up to an epoch; whether that is done.
+    async fn reap(&self, node: &str, epoch: u64, tell: bool) -> bool {
+        for bucket in 0..BUCKETS {
+            let mut cursor = 0;
+            loop {
+                let some = self.shared.store.reap(node, epoch, bucket, cursor).await;
+                let Ok((removed, next)) = some else {
+                    return false;
+                };
+                for (user, generation) in removed {
+                    if tell {
+                        self.shared.notices.post(Notice::Leave { user, generation });
+                    }
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    async fn leave(&self) {
+        while self.write_batch().await {}
+        let (node, last, known) = {
+            let core = self.shared.core.lock();
+            (Arc::clone(core.node()), core.last_lease(), core.was_known())
+        };
+        if known {
+            drop(self.shared.store.leave(&node, &last).await);
+        }
+    }
+}
+
+impl std::fmt::Debug for PresenceTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PresenceTask").finish_non_exhaustive()
+    }
+}

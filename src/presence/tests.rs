@@ -1,0 +1,1 @@
+//! The handle and its task against a store in this process.

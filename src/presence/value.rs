@@ -1,0 +1,166 @@
+use std::sync::Arc;
+
+/// The version of entries and leases. What carries another one is not read.
+const VERSION: &str = "1";
+
+/// The longest id that is taken over from Redis, in bytes.
+const LONGEST_ID: usize = 256;
+
+/// Who has a session, as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) node: Arc<str>,
+    pub(super) epoch: u64,
+    pub(super) generation: u64,
+    pub(super) sid: Box<str>,
+}
+
+impl Entry {
+    pub(super) fn encode(&self) -> String {
+        let Self {
+            node,
+            epoch,
+            generation,
+            sid,
+        } = self;
+        format!("{VERSION}|{node}|{epoch}|{generation}|{sid}")
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(5, '|');
+        let version = parts.next()?;
+        let node = id(parts.next()?)?;
+        let epoch = number(parts.next()?)?;
+        let generation = number(parts.next()?)?;
+        let sid = id(parts.next()?)?;
+        (version == VERSION).then(|| Self {
+            node: node.into(),
+            epoch,
+            generation,
+            sid: sid.into(),
+        })
+    }
+}
+
+/// The sid is a credential.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("node", &self.node)
+            .field("epoch", &self.epoch)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The row of a node in the lease table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) epoch: u64,
+    /// Raised with every heartbeat.
+    pub(super) seq: u64,
+    /// Declared dead by a survivor, up to this epoch.
+    pub(super) dead: bool,
+    /// How many sessions the node has.
+    pub(super) sessions: u64,
+}
+
+impl Lease {
+    pub(super) fn encode(&self) -> String {
+        let Self {
+            epoch,
+            seq,
+            dead,
+            sessions,
+        } = self;
+        let state = if *dead { "dead" } else { "up" };
+        format!("{VERSION}|{epoch}|{seq}|{state}|{sessions}")
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(6, '|');
+        let version = parts.next()?;
+        let epoch = number(parts.next()?)?;
+        let seq = number(parts.next()?)?;
+        let dead = match parts.next()? {
+            "up" => false,
+            "dead" => true,
+            _ => return None,
+        };
+        let sessions = number(parts.next()?)?;
+        let complete = version == VERSION && parts.next().is_none();
+        complete.then_some(Self {
+            epoch,
+            seq,
+            dead,
+            sessions,
+        })
+    }
+}
+
+/// The largest number that Redis' scripts do not round.
+const LARGEST: u64 = 1 << 53;
+
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits
+        .then(|| text.parse().ok())?
+        .filter(|number| *number < LARGEST)
+}
+
+fn id(text: &str) -> Option<&str> {
+    let usable = (1..=LONGEST_ID).contains(&text.len()) && !text.contains('|');
+    usable.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_comes_back_as_written() {
+        let entry = Entry {
+            node: "n-1".into(),
+            epoch: 3,
+            generation: 1_700_000_000_000_000,
+            sid: "sid_".into(),
+        };
+        assert_eq!(Entry::parse(&entry.encode()), Some(entry));
+    }
+
+    #[test]
+    fn a_lease_comes_back_as_written() {
+        for dead in [false, true] {
+            let lease = Lease {
+                epoch: 3,
+                seq: 9,
+                dead,
+                sessions: 100,
+            };
+            assert_eq!(Lease::parse(&lease.encode()), Some(lease));
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_is_not_read() {
+        for bad in [
+            "", "1", "2|n|1|2|s", "1|n|1|2", "1||1|2|s", "1|n|-1|2|s", "1|n|1|x|s", "1|n|1|2|",
+            "1|n|1|2|s|t", "1|n|+1|2|s", "1|n|1|9007199254740992|s", "|||||||", "\u{0}",
+        ] {
+            assert_eq!(Entry::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_lease_is_not_read() {
+        for bad in ["", "1|1|1|up", "2|1|1|up|0", "1|1|1|well|0", "1|1|1|up|0|", "1|x|1|up|0"] {
+            assert_eq!(Lease::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_the_sid() {
+        let entry = Entry::parse("1|n|1|2|secret").unwrap();
+        assert!(!format!("{entry:?}").contains("secret"));
+    }
+}
