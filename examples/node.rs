@@ -19,7 +19,11 @@ use std::{
 
 use axum::{Json, Router, routing::get, serve::ListenerExt};
 use clap::Parser;
-use primacron::{Args, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To, User};
+use futures_util::future::{BoxFuture, Either};
+use primacron::{
+    Args, ConfigError, Find, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To,
+    User,
+};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -48,6 +52,12 @@ struct Options {
     /// Bytes of the largest POST body and websocket message.
     #[arg(long, default_value_t = 1_000_000)]
     max_payload: usize,
+    /// Redis, to share presence with other nodes; several URLs, comma separated, for a Cluster.
+    #[arg(long)]
+    redis: Option<String>,
+    /// What the names of all keys in Redis begin with.
+    #[arg(long, default_value = "primacron")]
+    namespace: String,
     /// Echo every text and binary message as it came, without envelopes.
     #[arg(long)]
     raw: bool,
@@ -57,7 +67,7 @@ struct Options {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let counters = Counters::default();
-    let layer = layer(&options, &counters);
+    let layer = layer(&options, &counters)?;
     let handle = layer.handle();
     let node = Node {
         handle: handle.clone(),
@@ -87,20 +97,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
+fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, ConfigError> {
     let counters = counters.clone();
-    let layer = PrimacronLayer::in_memory()
+    let layer = match options.redis.as_deref() {
+        Some(urls) => shared(urls)?.namespace(&options.namespace),
+        None => PrimacronLayer::in_memory(),
+    };
+    let layer = layer
         .ping_interval(Duration::from_millis(options.ping_interval_ms))
         .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
         .max_payload(options.max_payload)
         .on_notice(move |notice| counters.count(notice));
     if options.raw {
-        return layer
+        return Ok(layer
             .codec(Raw)
             .handshake_data(false)
-            .validate("message", |_: &Args, _: &User| true);
+            .validate("message", |_: &Args, _: &User| true));
     }
-    layer
+    let layer = layer
         .validate("echo", |args: &Args, _: &User| {
             match args.all::<(&str,)>() {
                 Ok((text,)) => shorter(text),
@@ -117,7 +131,22 @@ fn layer(options: &Options, counters: &Counters) -> PrimacronLayer {
         .validate("follow", |args: &Args, _: &User| texts::<2>(args))
         .validate("unfollow", |args: &Args, _: &User| texts::<2>(args))
         .validate("close", |args: &Args, _: &User| texts::<2>(args))
-        .validate("whoami", |args: &Args, _: &User| args.is_empty())
+        .validate("whoami", |args: &Args, _: &User| args.is_empty());
+    Ok(layer)
+}
+
+#[cfg(feature = "redis-cluster")]
+fn shared(urls: &str) -> Result<PrimacronLayer, ConfigError> {
+    let all: Vec<String> = urls.split(',').map(str::to_owned).collect();
+    match all.len() {
+        1 => PrimacronLayer::try_new(urls),
+        _ => PrimacronLayer::try_new(all),
+    }
+}
+
+#[cfg(not(feature = "redis-cluster"))]
+fn shared(urls: &str) -> Result<PrimacronLayer, ConfigError> {
+    PrimacronLayer::try_new(urls)
 }
 
 /// Lets exactly so many texts pass.
@@ -135,6 +164,8 @@ fn shorter(text: &str) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+type Answer = Result<Reply, PublicError>;
 
 /// Everything that the server can do for its clients.
 #[derive(Clone)]
@@ -154,16 +185,6 @@ impl Node {
                 "account",
                 Args::from_values(vec![text(1).into()]),
             ),
-            "find" => Ok(match self.handle.socket(&text(0), &text(1)) {
-                Some(_) => Reply::event("found", json!(["found", self.handle.node_id()])),
-                None => Reply::event("found", ["not_found"]),
-            }),
-            "sessions" => {
-                let users = self.handle.users(To::Account(&text(0)));
-                let sessions: Vec<String> =
-                    users.iter().map(|user| user.session().to_owned()).collect();
-                Ok(Reply::event("sessions", sessions))
-            }
             "close" => {
                 let (account, session) = (text(0), text(1));
                 let closed = self
@@ -184,6 +205,21 @@ impl Node {
         }
     }
 
+    /// Asks the directory.
+    async fn look_up(self, account: String, session: Option<String>) -> Answer {
+        if let Some(session) = session {
+            let found = match self.handle.find(&account, &session).await {
+                Find::Found(node) => json!(["found", node]),
+                Find::NotFound => json!(["not_found"]),
+                _ => json!(["uncertain"]),
+            };
+            return Ok(Reply::event("found", found));
+        }
+        let all = self.handle.sessions(&account).await.sessions;
+        let sessions: Vec<String> = all.into_iter().map(|one| one.session.into()).collect();
+        Ok(Reply::event("sessions", sessions))
+    }
+
     fn send(&self, to: To<'_>, event: &str, args: Args) -> Result<Reply, PublicError> {
         match self.handle.try_send(to, event, args) {
             Ok(_) => Ok(Reply::none()),
@@ -195,14 +231,19 @@ impl Node {
 impl Service<Message> for Node {
     type Response = Reply;
     type Error = PublicError;
-    type Future = Ready<Result<Reply, PublicError>>;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PublicError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, message: Message) -> Self::Future {
-        ready(self.answer(&message))
+        let text = |index| message.args().get::<String>(index).unwrap_or_default();
+        match message.event() {
+            "find" => Either::Right(Box::pin(self.clone().look_up(text(0), Some(text(1))))),
+            "sessions" => Either::Right(Box::pin(self.clone().look_up(text(0), None))),
+            _ => Either::Left(ready(self.answer(&message))),
+        }
     }
 }
 
@@ -231,7 +272,7 @@ fn stats(handle: &Handle, counters: &Counters) -> Value {
     json!({
         "connections": handle.count(To::All),
         "queued_bytes": handle.queued_bytes(To::All),
-        "presence": "synced",
+        "presence": handle.presence_state().name(),
         "notices": counters.to_json(),
     })
 }

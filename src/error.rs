@@ -73,6 +73,8 @@ pub(crate) enum RequestError {
     TooLarge,
     /// No new connections: the node goes away.
     Draining,
+    /// The entry of a connection could not be stored in time, and it is required.
+    Unlisted,
     /// A method that a connection does not know.
     Method,
 }
@@ -93,7 +95,7 @@ impl RequestError {
             | Self::Method => StatusCode::BAD_REQUEST,
             Self::Account(AccountError::Unauthorized) => StatusCode::UNAUTHORIZED,
             Self::Account(AccountError::Forbidden) => StatusCode::FORBIDDEN,
-            Self::Account(AccountError::Unavailable) | Self::Draining => {
+            Self::Account(AccountError::Unavailable) | Self::Draining | Self::Unlisted => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,6 +111,7 @@ impl RequestError {
             Self::Account(error) => (Rejection::Forbidden, error.to_string().into()),
             Self::TooLarge => (Rejection::BadRequest, "payload too large".into()),
             Self::Draining => (Rejection::Forbidden, "server is shutting down".into()),
+            Self::Unlisted => (Rejection::Forbidden, "presence is not available".into()),
             Self::Method => (Rejection::BadMethod, Rejection::BadMethod.message().into()),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     connection::{HeldGet, MakeHandler},
     error::RequestError,
     respond,
-    shared::{Next, Pending, Shared},
+    shared::{Listing, Next, Pending, Shared},
     transport::PostBody,
 };
 
@@ -34,6 +34,7 @@ pin_project! {
         Inner { #[pin] future: F },
         Answer { response: Option<Response<Bytes>> },
         Ask { answer: Later, pending: Option<Box<Pending<B>>>, shared: Arc<Shared<M>> },
+        Wait { listing: Listing, response: Option<Response<Bytes>>, shared: Arc<Shared<M>> },
         Get { get: HeldGet, shared: Arc<Shared<M>> },
         Post { #[pin] post: PostBody<B>, shared: Arc<Shared<M>> },
     }
@@ -63,6 +64,11 @@ impl<F, B, M> Kind<F, B, M> {
             Next::Ask(answer, pending) => Self::Ask {
                 answer,
                 pending: Some(pending),
+                shared,
+            },
+            Next::Wait(listing, response) => Self::Wait {
+                listing,
+                response: Some(response),
                 shared,
             },
             Next::Get(get) => Self::Get { get, shared },
@@ -104,6 +110,14 @@ where
                 KindProj::Answer { response } => match response.take() {
                     Some(response) => response,
                     None => return Poll::Pending,
+                },
+                KindProj::Wait {
+                    listing,
+                    response,
+                    shared,
+                } => match (ready!(listing.as_mut().poll(cx)), response.take()) {
+                    (true, Some(response)) => response,
+                    _ => shared.reject(&RequestError::Unlisted),
                 },
                 KindProj::Get { get, shared } => {
                     answer(ready!(get.poll(cx)).map(respond::packets), shared)

@@ -1,3 +1,4 @@
+mod presence;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -6,6 +7,8 @@ use http::{Extensions, request::Parts};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
+#[cfg(feature = "redis")]
+use crate::presence::IntoRedis;
 use crate::{
     account::{AccountFn, erase},
     config::{ConfigError, Settings},
@@ -48,11 +51,49 @@ impl PrimacronLayer {
     #[must_use]
     pub fn in_memory() -> Self {
         let notices = Noticeboard::new();
-        let owner = Owner::new(notices.clone());
+        Self::of(Owner::new(notices.clone()), notices)
+    }
+
+    /// A node that shares a directory of all sessions with others, in Redis: who is connected
+    /// where. Redis is not needed to start: without it clients connect all the same, and presence
+    /// catches up.
+    ///
+    /// It takes a pool of `deadpool-redis`, its config, or a URL; see [`IntoRedis`]. Of a pool it
+    /// takes one connection for itself.
+    ///
+    /// # Panics
+    ///
+    /// When the address makes no sense; [`try_new`](Self::try_new) is for one that comes from
+    /// outside.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    #[track_caller]
+    pub fn new(redis: impl IntoRedis) -> Self {
+        match Self::try_new(redis) {
+            Ok(layer) => layer,
+            Err(error) => error.panic(),
+        }
+    }
+
+    /// As [`new`](Self::new), for an address from outside.
+    ///
+    /// # Errors
+    ///
+    /// When the address makes no sense.
+    #[cfg(feature = "redis")]
+    pub fn try_new(redis: impl IntoRedis) -> Result<Self, ConfigError> {
+        let redis = redis.into_redis()?;
+        let notices = Noticeboard::new();
+        let owner = Owner::with_redis(notices.clone(), redis);
+        Ok(Self::of(owner, notices))
+    }
+
+    fn of(owner: Owner, notices: Noticeboard) -> Self {
         let endpoint = Endpoint {
             settings: Settings::new(notices),
             validators: Validators::default(),
             registry: Arc::clone(&owner.node().registry),
+            presence: Arc::clone(&owner.node().presence),
         };
         Self {
             shared: Arc::new(Shared {
@@ -290,6 +331,8 @@ impl<S, M> Layer<S> for PrimacronLayer<M> {
     type Service = Primacron<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        let shared = &self.shared;
+        shared.owner.begin(&shared.endpoint.settings);
         Primacron::new(inner, Arc::clone(&self.shared))
     }
 }

@@ -12,10 +12,12 @@
 //! # }
 //! ```
 
+mod find;
+
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,11 +26,18 @@ use std::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+#[cfg(feature = "redis")]
+use tokio::runtime::Handle as Runtime;
+
+#[cfg(feature = "redis")]
+use crate::presence::Redis;
 use crate::{
+    config::Settings,
     connection::{Connection, Registry},
     engine::CloseReason,
     message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, is_reserved, push},
     notice::{Noticeboard, Notices},
+    presence::Presence,
 };
 
 /// One running layer: its connections and its notices.
@@ -37,6 +46,10 @@ pub(crate) struct Node {
     pub(crate) registry: Arc<Registry>,
     notices: Noticeboard,
     told_unverified: AtomicBool,
+    pub(crate) presence: Arc<OnceLock<Presence>>,
+    /// Where the directory is kept; nowhere but in this process without.
+    #[cfg(feature = "redis")]
+    redis: Option<Redis>,
 }
 
 impl Node {
@@ -46,7 +59,18 @@ impl Node {
             registry: Arc::new(Registry::new()),
             notices,
             told_unverified: AtomicBool::new(false),
+            presence: Arc::default(),
+            #[cfg(feature = "redis")]
+            redis: None,
         }
+    }
+
+    /// Whether the directory is kept outside of this process.
+    pub(crate) const fn shares_directory(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.redis.is_some();
+        #[cfg(not(feature = "redis"))]
+        false
     }
 
     /// Whether new connections are refused.
@@ -75,9 +99,59 @@ impl Owner {
         }
     }
 
+    /// A node that shares a directory with others.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_redis(notices: Noticeboard, redis: Redis) -> Self {
+        let mut node = Node::new(notices);
+        node.redis = Some(redis);
+        Self {
+            node: Arc::new(Owned(node)),
+        }
+    }
+
     pub(crate) fn node(&self) -> &Node {
         &self.node.0
     }
+
+    /// Begins to keep the directory, once, as soon as there is a runtime.
+    #[cfg(feature = "redis")]
+    pub(crate) fn begin(&self, settings: &Settings) {
+        let node = self.node();
+        let Some(redis) = &node.redis else {
+            return;
+        };
+        if node.presence.get().is_some() {
+            return;
+        }
+        let Ok(runtime) = Runtime::try_current() else {
+            return;
+        };
+        node.presence.get_or_init(|| {
+            let registry = Arc::clone(&node.registry);
+            let supersede = move |user: &User| {
+                if let Some(connection) = registry.by_sid(user.sid()) {
+                    connection.close(CloseReason::Superseded);
+                }
+            };
+            let (presence, task) = Presence::in_redis(
+                redis.clone(),
+                &node.id,
+                settings.presence.clone(),
+                settings.notices.clone(),
+                Arc::new(supersede),
+            );
+            runtime.spawn(task.run());
+            presence
+        });
+    }
+
+    /// Without a store there is nothing to begin.
+    #[cfg(not(feature = "redis"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "it has something to do with the feature redis"
+    )]
+    pub(crate) const fn begin(&self, _: &Settings) {}
 }
 
 impl Drop for Owned {
@@ -291,6 +365,9 @@ impl Handle {
             connection.close(CloseReason::Shutdown);
         }
         drop(timeout_at(start + window, node.registry.emptied()).await);
+        if let Some(presence) = node.presence.get() {
+            presence.finish().await;
+        }
     }
 
     /// The connection of one session: a frame for it alone is not shared.

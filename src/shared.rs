@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header, request::Parts};
@@ -53,11 +53,16 @@ pub(crate) enum Next<B> {
     Answer(Response<Bytes>),
     /// It waits for the account function.
     Ask(Later, Box<Pending<B>>),
+    /// It waits until the connection can be found; whether it was.
+    Wait(Listing, Response<Bytes>),
     /// It is held until there is something to send.
     Get(HeldGet),
     /// Its body is read and handled.
     Post(PostBody<B>),
 }
+
+/// Says whether a connection is answered.
+pub(crate) type Listing = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// A request whose account is not known yet.
 pub(crate) struct Pending<B> {
@@ -77,6 +82,7 @@ enum Route {
 impl<M: MakeHandler> Shared<M> {
     /// Takes a request to the endpoint.
     pub(crate) fn begin<B: Body>(&self, parts: Parts, body: B) -> Next<B> {
+        self.owner.begin(&self.endpoint.settings);
         let checked = self.check(&parts);
         let route = match checked {
             Ok(route) => route,
@@ -190,7 +196,7 @@ impl<M: MakeHandler> Shared<M> {
                 let account = gate::usable(account.as_deref())?;
                 let user = self.gate.user(account, &parts)?;
                 match transport {
-                    Transport::Polling => Ok(Next::Answer(self.open_polling(&parts, user))),
+                    Transport::Polling => Ok(self.open_polling(&parts, user)),
                     Transport::WebSocket => self.open_websocket(parts, user),
                 }
             }
@@ -218,7 +224,7 @@ impl<M: MakeHandler> Shared<M> {
         }
     }
 
-    fn open_polling(&self, parts: &Parts, user: User) -> Response<Bytes> {
+    fn open_polling<B>(&self, parts: &Parts, user: User) -> Next<B> {
         let mut body = Vec::with_capacity(256);
         self.put_open(&mut body, &user, Transport::Polling);
         if let Some(text) = self.endpoint.settings.initial_packet() {
@@ -230,6 +236,7 @@ impl<M: MakeHandler> Shared<M> {
             .cookie()
             .map(|cookie| format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie, user.sid()));
         let connection = self.connect(user, parts, Transport::Polling);
+        let listing = list(&self.endpoint, &connection, true);
         tokio::spawn(Driver::<M, Socket>::new(
             connection,
             Arc::clone(&self.make),
@@ -239,7 +246,10 @@ impl<M: MakeHandler> Shared<M> {
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
-        response
+        match listing {
+            Some(listing) => Next::Wait(listing, response),
+            None => Next::Answer(response),
+        }
     }
 
     fn open_websocket<B>(&self, mut parts: Parts, user: User) -> Result<Next<B>, RequestError> {
@@ -252,15 +262,31 @@ impl<M: MakeHandler> Shared<M> {
         if let Some(text) = self.endpoint.settings.initial_packet() {
             connection.push_control(Frame::packet(&message(text)));
         }
-        let make = Arc::clone(&self.make);
+        // Who must be listed to be answered cannot wait for the websocket.
+        let required = self.endpoint.presence.get().filter(|all| all.is_required());
+        let first = required.and_then(|_| list(&self.endpoint, &connection, false));
+        let listed = first.is_some();
+        let (endpoint, make) = (Arc::clone(&self.endpoint), Arc::clone(&self.make));
         let patience = self.endpoint.settings.timing().upgrade_timeout;
         tokio::spawn(async move {
             if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
                 register(&connection);
+                let listing = (!listed)
+                    .then(|| list(&endpoint, &connection, false))
+                    .flatten();
+                if let Some(listing) = listing {
+                    listing.await;
+                }
                 Driver::new(connection, make, Some(Socket::from(upgraded))).await;
+            } else if let (true, Some(presence)) = (listed, endpoint.presence.get()) {
+                presence.disconnect(connection.user());
             }
         });
-        Ok(Next::Answer(respond::switching_protocols(answer)))
+        let answer = respond::switching_protocols(answer);
+        Ok(match first {
+            Some(listing) => Next::Wait(listing, answer),
+            None => Next::Answer(answer),
+        })
     }
 
     /// A second websocket is answered too, and closed at once: a client that is refused with a
@@ -345,6 +371,23 @@ fn register(connection: &Arc<Connection>) {
         // The node went away while the websocket was on its way.
         connection.close(CloseReason::Shutdown);
     }
+}
+
+/// Lets the other nodes know of a connection. The future is ready when they do, or when it was
+/// waited long enough.
+fn list(endpoint: &Endpoint, connection: &Arc<Connection>, close: bool) -> Option<Listing> {
+    let presence = endpoint.presence.get()?.clone();
+    let storing = presence.connect(connection.user());
+    let connection = Arc::clone(connection);
+    Some(Box::pin(async move {
+        let accepted = presence.stored(storing).await || !presence.is_required();
+        if !accepted && close {
+            connection.close(CloseReason::ForcedClose);
+        } else if !accepted {
+            presence.disconnect(connection.user());
+        }
+        accepted
+    }))
 }
 
 fn parse(parts: &Parts) -> Result<Query<'_>, RequestError> {

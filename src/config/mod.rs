@@ -18,8 +18,8 @@ mod outside;
 mod presence;
 mod settings;
 
+pub use self::{error::ConfigError, outside::Config, settings::QueuePolicy};
 pub(crate) use self::{
     presence::PresenceSettings,
     settings::{Origins, Settings},
 };
-pub use self::{error::ConfigError, outside::Config, settings::QueuePolicy};

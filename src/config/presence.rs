@@ -65,8 +65,16 @@ impl PresenceSettings {
         let name = "liveness";
         check(lease >= SHORTEST, name, "must renew at least 10 ms apart")?;
         check(dead <= LONGEST, name, "must give up within a day")?;
-        check(suspect >= lease * 2, name, "must suspect no sooner than after two leases")?;
-        check(dead >= lease * 2, name, "must give up no sooner than after two leases")?;
+        check(
+            suspect >= lease * 2,
+            name,
+            "must suspect no sooner than after two leases",
+        )?;
+        check(
+            dead >= lease * 2,
+            name,
+            "must give up no sooner than after two leases",
+        )?;
         check(dead >= suspect, name, "must suspect before it gives up")?;
         (self.lease, self.suspect, self.dead) = (lease, suspect, dead);
         Ok(())
@@ -106,7 +114,11 @@ impl PresenceSettings {
             "command_timeout",
             "must be at least 10 ms",
         )?;
-        check(timeout <= LONGEST, "command_timeout", "must be at most a day")?;
+        check(
+            timeout <= LONGEST,
+            "command_timeout",
+            "must be at most a day",
+        )?;
         self.command_timeout = timeout;
         Ok(())
     }
@@ -129,7 +141,12 @@ mod tests {
     #[test]
     fn periods_that_make_no_sense_are_refused() {
         let ms = Duration::from_millis;
-        for (lease, suspect, dead) in [(0, 10, 20), (500, 900, 4000), (500, 1000, 900), (500, 5000, 4000)] {
+        for (lease, suspect, dead) in [
+            (0, 10, 20),
+            (500, 900, 4000),
+            (500, 1000, 900),
+            (500, 5000, 4000),
+        ] {
             let refused =
                 PresenceSettings::default().set_liveness(ms(lease), ms(suspect), ms(dead));
             assert_eq!(refused.unwrap_err().setting(), "liveness");

@@ -280,7 +280,11 @@ fn is_authority(host: &str) -> bool {
     !host.is_empty() && !host.contains(['/', '?', '#', ' '])
 }
 
-pub(super) fn check(usable: bool, setting: &'static str, problem: &'static str) -> Result<(), ConfigError> {
+pub(super) fn check(
+    usable: bool,
+    setting: &'static str,
+    problem: &'static str,
+) -> Result<(), ConfigError> {
     if usable {
         Ok(())
     } else {

@@ -55,7 +55,7 @@ pin_project! {
             let this = this.project();
             if !matches!(this.phase, Phase::Gone) {
                 // A runtime that shuts down drops a task before its end.
-                this.connection.endpoint.registry.leave_account(this.connection);
+                this.connection.endpoint.leave(this.connection);
                 forget(this.connection);
             }
         }

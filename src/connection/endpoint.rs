@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::Registry;
-use crate::{config::Settings, message::Validators};
+use super::{Connection, Registry};
+use crate::{config::Settings, message::Validators, presence::Presence};
 
 /// What all connections of a layer share.
 #[derive(Clone, Debug)]
@@ -9,4 +9,16 @@ pub(crate) struct Endpoint {
     pub(crate) settings: Settings,
     pub(crate) validators: Validators,
     pub(crate) registry: Arc<Registry>,
+    /// There once the node has begun, if it shares a directory with others.
+    pub(crate) presence: Arc<OnceLock<Presence>>,
+}
+
+impl Endpoint {
+    /// A connection is over: nobody finds it any more.
+    pub(super) fn leave(&self, connection: &Arc<Connection>) {
+        self.registry.leave_account(connection);
+        if let Some(presence) = self.presence.get() {
+            presence.disconnect(connection.user());
+        }
+    }
 }

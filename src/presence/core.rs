@@ -1,8 +1,4 @@
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     directory::{Directory, Event},
@@ -292,11 +288,14 @@ impl Core {
             sessions: self.directory.len(),
             live: true,
         };
-        let peers = self.liveness.present(now).map(|(node, lease, verdict)| NodeInfo {
-            id: (**node).into(),
-            sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
-            live: verdict != Verdict::Suspect,
-        });
+        let peers = self
+            .liveness
+            .present(now)
+            .map(|(node, lease, verdict)| NodeInfo {
+                id: (**node).into(),
+                sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
+                live: verdict != Verdict::Suspect,
+            });
         std::iter::once(own).chain(peers).collect()
     }
 
@@ -356,4 +355,3 @@ enum Owner {
     Gone,
     Unknown,
 }
-

@@ -128,14 +128,6 @@ impl Directory {
         self.buckets.iter().all(Bucket::is_complete)
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        let busy = |bucket: &Bucket| matches!(bucket.phase, Phase::Writing(_));
-        self.queue.is_empty()
-            && self.uncommits.is_empty()
-            && self.checks.is_empty()
-            && !self.buckets.iter().any(busy)
-    }
-
     /// Whether so much was forgotten that only a new epoch helps; says so once.
     pub(super) fn take_overflow(&mut self) -> bool {
         std::mem::take(&mut self.overflowed)

@@ -159,11 +159,7 @@ impl Presence {
                 return here;
             }
             let full = full || lookup.entries.is_empty();
-            let (find, nonsense) = self
-                .shared
-                .core
-                .lock()
-                .judge(now(), account, &lookup, full);
+            let (find, nonsense) = self.shared.core.lock().judge(now(), account, &lookup, full);
             self.shared.tell_nonsense(nonsense);
             if let Some(find) = find {
                 return find;
@@ -194,7 +190,9 @@ impl Presence {
     pub(crate) fn nodes(&self) -> Result<Vec<NodeInfo>, Uncertain> {
         let core = self.shared.core.lock();
         let now = now();
-        core.is_settled(now).then(|| core.nodes(now)).ok_or(Uncertain)
+        core.is_settled(now)
+            .then(|| core.nodes(now))
+            .ok_or(Uncertain)
     }
 
     pub(crate) fn state(&self) -> PresenceState {

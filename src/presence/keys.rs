@@ -70,9 +70,11 @@ impl Keys {
 
 /// The bucket of an account: the same on every node and in every version. (FNV-1a)
 pub(super) fn bucket(account: &str) -> u8 {
-    let hash = account.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = account
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     u8::try_from((hash ^ (hash >> 32)) % u64::from(BUCKETS)).unwrap_or(0)
 }
 
@@ -103,7 +105,8 @@ mod tests {
     #[test]
     fn no_account_is_named_like_something_else() {
         let keys = Keys::new("ns");
-        let others = (0..BUCKETS).flat_map(|b| [keys.marker(b), keys.written(b), keys.index(b, "n")]);
+        let others =
+            (0..BUCKETS).flat_map(|b| [keys.marker(b), keys.written(b), keys.index(b, "n")]);
         let others: Vec<String> = others.collect();
         for account in ["m", "w", ":m", "i:n", ""] {
             assert!(!others.contains(&keys.account(account)), "{account}");
@@ -126,6 +129,9 @@ mod tests {
         for number in 0..6400 {
             counts[usize::from(bucket(&format!("account-{number}")))] += 1;
         }
-        assert!(counts.iter().all(|count| (40..=180).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (40..=180).contains(count)),
+            "{counts:?}"
+        );
     }
 }

@@ -15,10 +15,14 @@ const MEMORY: u32 = 16;
 /// What an observer thinks of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Live { epoch: u64 },
+    Live {
+        epoch: u64,
+    },
     /// It has not been heard of for a while, or it is new and has not moved in our sight.
     Suspect,
-    Dead { epoch: u64 },
+    Dead {
+        epoch: u64,
+    },
 }
 
 /// The periods of liveness.
@@ -80,6 +84,8 @@ impl Liveness {
         }
         for peer in self.peers.values_mut() {
             peer.listed = false;
+            // Whatever happened while nobody looked: who lives moves soon.
+            peer.moves &= contiguous;
         }
         for (node, lease) in table {
             match self.peers.get_mut(&node) {
@@ -127,7 +133,10 @@ impl Liveness {
     }
 
     /// The nodes that are not dead, with what there is to be thought of them.
-    pub(super) fn present(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, &Lease, Verdict)> {
+    pub(super) fn present(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Arc<str>, &Lease, Verdict)> {
         let (clock, dead_after) = (self.clock(now), self.dead_after(now));
         self.peers.iter().filter_map(move |(node, peer)| {
             let verdict = peer.verdict(clock, dead_after, &self.periods);
@@ -183,9 +192,9 @@ impl Liveness {
 
     /// Observed time at `now`: it goes on between two reads of the table.
     fn clock(&self, now: Instant) -> Duration {
-        let since = self
-            .reached
-            .map_or(Duration::ZERO, |reached| now.saturating_duration_since(reached));
+        let since = self.reached.map_or(Duration::ZERO, |reached| {
+            now.saturating_duration_since(reached)
+        });
         self.observed + since.min(self.longest_gap())
     }
 

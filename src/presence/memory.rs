@@ -162,13 +162,21 @@ impl Memory {
         let mut data = self.reach()?;
         let part = data.buckets.entry(bucket).or_default();
         let outlived = |under: &String| {
-            let under = under.rsplit_once('|').and_then(|(_, epoch)| epoch.parse::<u64>().ok());
+            let under = under
+                .rsplit_once('|')
+                .and_then(|(_, epoch)| epoch.parse::<u64>().ok());
             under.is_some_and(|under| under <= epoch)
         };
         if part.written.get(node).is_some_and(outlived) {
             part.written.remove(node);
         }
-        let members: Vec<String> = part.index.get(node).into_iter().flatten().cloned().collect();
+        let members: Vec<String> = part
+            .index
+            .get(node)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
         let mut reaped = Vec::new();
         for member in members {
             let Some((account, session)) = parse_member(&member) else {
@@ -192,7 +200,11 @@ impl Memory {
     }
 
     /// Everything that a reaper does for one node.
-    pub(super) fn clear_up(&self, node: &str, seen: &Lease) -> Result<Vec<(User, u64)>, StoreError> {
+    pub(super) fn clear_up(
+        &self,
+        node: &str,
+        seen: &Lease,
+    ) -> Result<Vec<(User, u64)>, StoreError> {
         let mut reaped = Vec::new();
         if !seen.dead && !self.bury_now(node, seen)? {
             return Ok(reaped);
@@ -265,8 +277,7 @@ impl Data {
                 let entry = sessions
                     .get(user.session())
                     .and_then(|value| Entry::parse(value));
-                let mine = entry
-                    .filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
+                let mine = entry.filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
                 if mine.is_some() {
                     sessions.remove(user.session());
                     if let Some(index) = part.index.get_mut(node) {

@@ -36,7 +36,4 @@ mod value;
 #[cfg(feature = "redis")]
 pub use self::redis::{IntoRedis, Redis};
 pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
-pub(crate) use self::{
-    handle::{Presence, Storing, Supersede},
-    task::PresenceTask,
-};
+pub(crate) use self::{handle::Presence, task::PresenceTask};

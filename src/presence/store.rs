@@ -40,8 +40,7 @@ pub(super) trait Store: Send + Sync + 'static {
     fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool>;
 
     /// Removes some of what a node wrote up to an epoch, from a cursor on.
-    fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, cursor: u64)
-    -> Later<'a, Reaped>;
+    fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, cursor: u64) -> Later<'a, Reaped>;
 
     /// Removes the row of a node that was buried, once nothing of it is left.
     fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()>;

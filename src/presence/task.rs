@@ -108,7 +108,11 @@ impl PresenceTask {
         let max = self.shared.settings.batch;
         let (node, epoch, jobs) = {
             let mut core = self.shared.core.lock();
-            (Arc::clone(core.node()), core.epoch(), core.take_batch(now(), max))
+            (
+                Arc::clone(core.node()),
+                core.epoch(),
+                core.take_batch(now(), max),
+            )
         };
         if jobs.is_empty() {
             return false;
@@ -132,7 +136,9 @@ impl PresenceTask {
         for change in changes {
             match change {
                 Change::Of(event) => self.handle_event(event).await,
-                Change::Nonsense(what) => self.shared.notices.post(Notice::PresenceInvalid { what }),
+                Change::Nonsense(what) => {
+                    self.shared.notices.post(Notice::PresenceInvalid { what })
+                }
                 Change::Offline(error) => {
                     let error = error.to_string();
                     self.shared.notices.post(Notice::PresenceOffline { error });

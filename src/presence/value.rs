@@ -16,6 +16,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    #[cfg(test)]
     pub(super) fn encode(&self) -> String {
         let Self {
             node,
@@ -144,8 +145,19 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_not_read() {
         for bad in [
-            "", "1", "2|n|1|2|s", "1|n|1|2", "1||1|2|s", "1|n|-1|2|s", "1|n|1|x|s", "1|n|1|2|",
-            "1|n|1|2|s|t", "1|n|+1|2|s", "1|n|1|9007199254740992|s", "|||||||", "\u{0}",
+            "",
+            "1",
+            "2|n|1|2|s",
+            "1|n|1|2",
+            "1||1|2|s",
+            "1|n|-1|2|s",
+            "1|n|1|x|s",
+            "1|n|1|2|",
+            "1|n|1|2|s|t",
+            "1|n|+1|2|s",
+            "1|n|1|9007199254740992|s",
+            "|||||||",
+            "\u{0}",
         ] {
             assert_eq!(Entry::parse(bad), None, "{bad}");
         }
@@ -153,7 +165,14 @@ mod tests {
 
     #[test]
     fn what_is_no_lease_is_not_read() {
-        for bad in ["", "1|1|1|up", "2|1|1|up|0", "1|1|1|well|0", "1|1|1|up|0|", "1|x|1|up|0"] {
+        for bad in [
+            "",
+            "1|1|1|up",
+            "2|1|1|up|0",
+            "1|1|1|well|0",
+            "1|1|1|up|0|",
+            "1|x|1|up|0",
+        ] {
             assert_eq!(Lease::parse(bad), None, "{bad}");
         }
     }

@@ -48,7 +48,7 @@ where
             None => endpoint.settings.timing().ping_timeout,
         };
         this.connection.begin_close(keeps_queue(&reason), last_word);
-        endpoint.registry.leave_account(this.connection);
+        endpoint.leave(this.connection);
         this.connection.notify(Notice::Disconnect {
             user: this.connection.user().clone(),
             reason: reason.clone(),

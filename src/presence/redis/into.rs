@@ -28,6 +28,7 @@ pub trait IntoRedis: sealed::Sealed {
 }
 
 mod sealed {
+    #[expect(unnameable_types, reason = "nobody else implements it")]
     pub trait Sealed {}
 }
 

@@ -85,9 +85,7 @@ impl Link {
     async fn try_call_all(&self, calls: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
         let connection = self.connect().await?;
         let results = connection.send(calls).await?;
-        let unknown = |result: &RedisResult<Value>| {
-            matches!(result, Err(error) if error.kind() == ServerErrorKind::NoScript.into())
-        };
+        let unknown = |result: &RedisResult<Value>| matches!(result, Err(error) if error.kind() == ServerErrorKind::NoScript.into());
         if !results.iter().any(unknown) {
             return Ok(results);
         }

@@ -9,7 +9,6 @@ use crate::{
     presence::{
         job::{Job, Lookup, Reply, StoreError, Table},
         keys::parse_member,
-        store::Reaped,
     },
 };
 
@@ -23,7 +22,9 @@ pub(super) fn nonsense() -> StoreError {
 pub(super) fn table(value: Value) -> Parsed<Table> {
     let [known, time, leases, evictions] = array(value)?;
     let [seconds, micros] = array(time)?;
-    let time = number(seconds)?.checked_mul(1_000_000).ok_or_else(nonsense)?;
+    let time = number(seconds)?
+        .checked_mul(1_000_000)
+        .ok_or_else(nonsense)?;
     Ok(Table {
         known: number(known)? == 1,
         time: time.saturating_add(number(micros)?),
@@ -48,7 +49,9 @@ pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
             let generation = some(text(generation)?);
             Ok(Reply::Delete {
                 marker: some(text(marker)?).map(Arc::from),
-                generation: generation.map(|text| text.parse().map_err(|_| nonsense())).transpose()?,
+                generation: generation
+                    .map(|text| text.parse().map_err(|_| nonsense()))
+                    .transpose()?,
             })
         }
         Job::Commit { .. } => {
@@ -69,7 +72,10 @@ pub(super) fn found(session: &str, value: Value) -> Parsed<Lookup> {
     let rest = parts.split_off(parts.len().min(1));
     let entry = parts.pop().map(text).transpose()?.and_then(some);
     let mut lookup = Lookup {
-        entries: entry.map(|entry| (session.to_owned(), entry)).into_iter().collect(),
+        entries: entry
+            .map(|entry| (session.to_owned(), entry))
+            .into_iter()
+            .collect(),
         ..Lookup::default()
     };
     if !rest.is_empty() {
@@ -102,7 +108,10 @@ pub(super) fn removed(value: Value) -> Parsed<Vec<(User, u64)>> {
         let [member, generation, sid] = array(one)?;
         let member = text(member)?;
         let (account, session) = parse_member(&member).ok_or_else(nonsense)?;
-        Ok((User::new(account, session, &text(sid)?), number(generation)?))
+        Ok((
+            User::new(account, session, &text(sid)?),
+            number(generation)?,
+        ))
     });
     each.collect::<Parsed<Vec<_>>>()
 }

@@ -47,7 +47,10 @@ impl RedisStore {
                 force,
             } => {
                 let mut put = self.on_entry(&scripts.put, node, user);
-                put.arg(user.session()).arg(node).arg(*epoch).arg(user.sid());
+                put.arg(user.session())
+                    .arg(node)
+                    .arg(*epoch)
+                    .arg(user.sid());
                 put.arg(*generation).arg(u8::from(*force)).arg(random_id());
                 put.arg(member(user.account(), user.session()));
                 put
@@ -66,7 +69,9 @@ impl RedisStore {
                 let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
                 let mut commit = eval(&scripts.commit, &keys);
                 commit.arg(node).arg(*epoch);
-                commit.arg(expected.as_deref().unwrap_or_default()).arg(random_id());
+                commit
+                    .arg(expected.as_deref().unwrap_or_default())
+                    .arg(random_id());
                 commit
             }
             Job::Uncommit { bucket } => {
@@ -123,7 +128,11 @@ impl RedisStore {
             })
             .collect();
         let mut keys = vec![index, self.keys.written(bucket)];
-        keys.extend(known.iter().map(|(account, _, _)| self.keys.account(account)));
+        keys.extend(
+            known
+                .iter()
+                .map(|(account, _, _)| self.keys.account(account)),
+        );
         let mut reap = eval(&self.link.scripts().reap, &keys);
         reap.arg(node).arg(epoch);
         for (_, session, member) in &known {
@@ -139,7 +148,9 @@ impl Store for RedisStore {
         Box::pin(async move {
             let keys = [self.keys.leases(), self.keys.evictions(node)];
             let mut call = eval(&self.link.scripts().beat, &keys);
-            call.arg(node).arg(beat.lease.encode()).arg(beat.lease.epoch);
+            call.arg(node)
+                .arg(beat.lease.encode())
+                .arg(beat.lease.epoch);
             call.arg(u8::from(beat.register));
             parse::table(self.link.call(call).await?)
         })
@@ -152,9 +163,10 @@ impl Store for RedisStore {
             if values.len() != jobs.len() {
                 return Err(parse::nonsense());
             }
-            let reply = |(job, value): (&Job, Result<Value, StoreError>)| -> Result<Reply, StoreError> {
-                parse::reply(job, value?)
-            };
+            let reply =
+                |(job, value): (&Job, Result<Value, StoreError>)| -> Result<Reply, StoreError> {
+                    parse::reply(job, value?)
+                };
             Ok(jobs.iter().zip(values).map(reply).collect())
         })
     }
@@ -207,13 +219,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn reap<'a>(
-        &'a self,
-        node: &'a str,
-        epoch: u64,
-        bucket: u8,
-        cursor: u64,
-    ) -> Later<'a, Reaped> {
+    fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, cursor: u64) -> Later<'a, Reaped> {
         Box::pin(self.reap_some(node, epoch, bucket, cursor))
     }
 
@@ -244,6 +250,10 @@ fn eval(script: &Script, keys: &[String]) -> Cmd {
 }
 
 /// A store of this kind, for a node.
-pub(in crate::presence) fn open(redis: Redis, namespace: &str, timeout: Duration) -> Arc<dyn Store> {
+pub(in crate::presence) fn open(
+    redis: Redis,
+    namespace: &str,
+    timeout: Duration,
+) -> Arc<dyn Store> {
     Arc::new(RedisStore::new(redis, namespace, timeout))
 }

@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use super::PrimacronLayer;
+
+/// # Presence
+///
+/// How the directory of sessions is kept in Redis; in memory none of it matters.
+impl<M> PrimacronLayer<M> {
+    /// What the names of all keys in Redis begin with; `primacron` by default. Nodes of the same
+    /// namespace are one cluster.
+    #[must_use]
+    #[track_caller]
+    pub fn namespace(self, namespace: &str) -> Self {
+        self.try_set(|settings| settings.presence.set_namespace(namespace))
+    }
+
+    /// How often a node renews its lease (500 ms by default), after how long without it others
+    /// suspect it and say [`Uncertain`](crate::Find::Uncertain) of its sessions (2.5 s), and after
+    /// how long they give it up (4 s). All nodes of a cluster should agree.
+    #[must_use]
+    #[track_caller]
+    pub fn liveness(self, lease: Duration, suspect: Duration, dead: Duration) -> Self {
+        self.try_set(|settings| settings.presence.set_liveness(lease, suspect, dead))
+    }
+
+    /// How long the open packet of a new connection waits until all nodes can find it; 100 ms by
+    /// default. It does not wait while Redis is away.
+    #[must_use]
+    #[track_caller]
+    pub fn presence_wait(self, wait: Duration) -> Self {
+        self.try_set(|settings| settings.presence.set_wait(wait))
+    }
+
+    /// Whether a connection that cannot be found in that time, or while Redis is away, is refused
+    /// with 503; `false` by default.
+    #[must_use]
+    pub fn require_presence(self, required: bool) -> Self {
+        self.set(|settings| settings.presence.required = required)
+    }
+
+    /// How many commands go to Redis at once; 512 by default.
+    #[must_use]
+    #[track_caller]
+    pub fn presence_batch(self, commands: usize) -> Self {
+        self.try_set(|settings| settings.presence.set_batch(commands))
+    }
+
+    /// How many entries a second are written at most when there are many, after a restart of Redis
+    /// say; 50,000 by default.
+    #[must_use]
+    #[track_caller]
+    pub fn presence_rate(self, entries: u32) -> Self {
+        self.try_set(|settings| settings.presence.set_rate(entries))
+    }
+
+    /// How many removals may wait for Redis to come back; 100,000 by default. With more, all
+    /// entries are written again under a new epoch, in which the old ones do not count.
+    #[must_use]
+    #[track_caller]
+    pub fn presence_backlog(self, entries: usize) -> Self {
+        self.try_set(|settings| settings.presence.set_backlog(entries))
+    }
+
+    /// How long one command or batch may take before Redis counts as away; 1 s by default.
+    #[must_use]
+    #[track_caller]
+    pub fn command_timeout(self, timeout: Duration) -> Self {
+        self.try_set(|settings| settings.presence.set_command_timeout(timeout))
+    }
+}
