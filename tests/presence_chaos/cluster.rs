@@ -97,7 +97,10 @@ impl Crowd {
         let mut exact = 0;
         for (client, watch) in self.clients.iter().zip(&self.watches) {
             let here = watch.until(since, |_| true).await.find;
-            let nobody = observer.find(&client.account, NOBODY).await.expect("an answer");
+            let nobody = observer
+                .find(&client.account, NOBODY)
+                .await
+                .expect("an answer");
             match (here, nobody) {
                 (Find::Found(_), Find::NotFound) => exact += 1,
                 (Find::Uncertain, Find::Uncertain) => {}
