@@ -84,8 +84,12 @@ impl Directory {
             waiter,
         };
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
-        drop(bucket.insert(own, &self.hasher));
+        let older = bucket.insert(own, &self.hasher);
         self.queue.push_back(Fresh::Put(user.clone()));
+        if let Some(older) = older.filter(|older| older.attempted) {
+            // The new one may end before it is stored, and the old entry must not stay.
+            self.push_delete(older.user);
+        }
     }
 
     /// A connection ends; whether its session was still its own.

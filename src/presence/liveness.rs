@@ -33,6 +33,35 @@ pub(super) struct Periods {
     pub(super) dead: Duration,
 }
 
+/// A dead node that may have left something.
+#[derive(Clone, Debug)]
+pub(super) struct Corpse {
+    pub(super) node: Arc<str>,
+    pub(super) lease: Lease,
+    /// Whether its row stands in the table.
+    pub(super) listed: bool,
+}
+
+impl Corpse {
+    /// Its row as it was seen, empty if there was none.
+    pub(super) fn row(&self) -> String {
+        if self.listed {
+            self.lease.encode()
+        } else {
+            String::new()
+        }
+    }
+
+    /// The row that says that it is dead.
+    pub(super) fn tombstone(&self) -> String {
+        let dead = Lease {
+            dead: true,
+            ..self.lease
+        };
+        dead.encode()
+    }
+}
+
 /// One node's view of who lives.
 ///
 /// Time counts only as far as the observer reached Redis itself: `observed` stands still while it
@@ -89,7 +118,7 @@ impl Liveness {
         }
         for (node, lease) in table {
             match self.peers.get_mut(&node) {
-                Some(peer) => peer.update(lease, moved),
+                Some(peer) => peer.update(lease, moved, contiguous),
                 None => {
                     let peer = Peer {
                         lease,
@@ -145,13 +174,19 @@ impl Liveness {
         })
     }
 
-    /// Dead nodes whose rows still stand in the table, with the row as it was seen.
-    pub(super) fn corpses(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, &Lease)> {
+    /// Dead nodes that may have left something.
+    pub(super) fn corpses(&self, now: Instant) -> impl Iterator<Item = Corpse> {
         let (clock, dead_after) = (self.clock(now), self.dead_after(now));
         self.peers.iter().filter_map(move |(node, peer)| {
             let verdict = peer.verdict(clock, dead_after, &self.periods);
             let dead = matches!(verdict, Verdict::Dead { .. });
-            (dead && peer.listed).then_some((node, &peer.lease))
+            // A row that says so and is gone was taken away by who cleared up.
+            let remains = peer.listed || !peer.lease.dead;
+            (dead && remains).then(|| Corpse {
+                node: Arc::clone(node),
+                lease: peer.lease,
+                listed: peer.listed,
+            })
         })
     }
 
@@ -221,11 +256,11 @@ impl Liveness {
 }
 
 impl Peer {
-    fn update(&mut self, lease: Lease, moved: Duration) {
+    fn update(&mut self, lease: Lease, moved: Duration, in_sight: bool) {
         let news = (lease.epoch, lease.seq) != (self.lease.epoch, self.lease.seq);
         if news {
             self.moved = moved;
-            self.moves = true;
+            self.moves = in_sight;
         }
         self.lease = lease;
         self.listed = true;

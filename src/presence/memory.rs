@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::{
     job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment},
     keys::{BUCKETS, bucket, member, parse_member},
+    liveness::Corpse,
     store::{Later, Reaped, Store, Written},
     value::{Entry, Lease},
 };
@@ -140,15 +141,13 @@ impl Memory {
         Ok(())
     }
 
-    pub(super) fn bury_now(&self, node: &str, seen: &Lease) -> Result<bool, StoreError> {
+    pub(super) fn bury_now(&self, corpse: &Corpse) -> Result<bool, StoreError> {
         let mut data = self.reach()?;
-        let stands = data.leases.get(node) == Some(&seen.encode());
+        let row = data.leases.get(&*corpse.node).cloned().unwrap_or_default();
+        let stands = row == corpse.row();
         if stands {
-            let dead = Lease {
-                dead: true,
-                ..*seen
-            };
-            data.leases.insert(node.to_owned(), dead.encode());
+            data.leases
+                .insert(corpse.node.to_string(), corpse.tombstone());
         }
         Ok(stands)
     }
@@ -200,30 +199,21 @@ impl Memory {
     }
 
     /// Everything that a reaper does for one node.
-    pub(super) fn clear_up(
-        &self,
-        node: &str,
-        seen: &Lease,
-    ) -> Result<Vec<(User, u64)>, StoreError> {
+    pub(super) fn clear_up(&self, corpse: &Corpse) -> Result<Vec<(User, u64)>, StoreError> {
         let mut reaped = Vec::new();
-        if !seen.dead && !self.bury_now(node, seen)? {
+        if !corpse.lease.dead && !self.bury_now(corpse)? {
             return Ok(reaped);
         }
         for bucket in 0..BUCKETS {
-            reaped.append(&mut self.reap_now(node, seen.epoch, bucket)?);
+            reaped.append(&mut self.reap_now(&corpse.node, corpse.lease.epoch, bucket)?);
         }
-        self.forget_now(node, seen)?;
         Ok(reaped)
     }
 
-    fn forget_now(&self, node: &str, seen: &Lease) -> Result<(), StoreError> {
-        let dead = Lease {
-            dead: true,
-            ..*seen
-        };
+    pub(super) fn forget_now(&self, corpse: &Corpse) -> Result<(), StoreError> {
         let mut data = self.reach()?;
-        if data.leases.get(node) == Some(&dead.encode()) {
-            data.leases.remove(node);
+        if data.leases.get(&*corpse.node) == Some(&corpse.tombstone()) {
+            data.leases.remove(&*corpse.node);
         }
         Ok(())
     }
@@ -347,16 +337,16 @@ impl Store for Memory {
         Box::pin(async move { Ok(true) })
     }
 
-    fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool> {
-        Box::pin(async move { self.bury_now(node, seen) })
+    fn bury<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, bool> {
+        Box::pin(async move { self.bury_now(corpse) })
     }
 
     fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, _: u64) -> Later<'a, Reaped> {
         Box::pin(async move { Ok((self.reap_now(node, epoch, bucket)?, 0)) })
     }
 
-    fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()> {
-        Box::pin(async move { self.forget_now(node, seen) })
+    fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()> {
+        Box::pin(async move { self.forget_now(corpse) })
     }
 
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,9 +11,10 @@ use super::{
     core::{Change, Core},
     directory::Event,
     job::eviction,
+    liveness::Corpse,
     liveness::Periods,
     memory::Memory,
-    value::{Entry, Lease},
+    value::Entry,
 };
 use crate::message::User;
 
@@ -51,6 +53,7 @@ struct Node {
     /// It does nothing until then, and wakes without knowing.
     frozen_until: Instant,
     outlived: u64,
+    cleared: HashSet<Arc<str>>,
 }
 
 struct Open {
@@ -87,6 +90,9 @@ fn no_ghost_no_loss_no_false_answer() {
             }
             world.recover();
             world.check_settled();
+            // Asking made known who died before anybody had seen it.
+            world.recover();
+            world.check_nothing_left();
         }
     }
 }
@@ -121,6 +127,7 @@ impl World {
             next_beat: self.now,
             frozen_until: self.now,
             outlived: 0,
+            cleared: HashSet::new(),
         });
     }
 
@@ -232,11 +239,13 @@ impl World {
         }
         if node.core.is_settled(now) {
             let corpses = node.core.liveness.corpses(now);
-            let corpses: Vec<(String, Lease)> = corpses
-                .map(|(node, lease)| (node.to_string(), *lease))
-                .collect();
-            for (corpse, seen) in corpses {
-                let _ = store.clear_up(&corpse, &seen);
+            let corpses: Vec<Corpse> = corpses.collect();
+            for corpse in corpses {
+                if node.cleared.remove(&corpse.node) {
+                    let _ = store.forget_now(&corpse);
+                } else if store.clear_up(&corpse).is_ok() {
+                    node.cleared.insert(corpse.node);
+                }
             }
             for bucket in 0..64 {
                 let _ = store.reap_now(&name, node.outlived, bucket);
@@ -322,13 +331,9 @@ impl World {
     /// Everybody knows everything, and there is nothing else.
     fn check_settled(&mut self) {
         let seed = self.seed;
-        let mut truth: BTreeMap<(String, String), HashSet<String>> = BTreeMap::new();
+        let truth = self.truth();
         for node in &self.nodes {
             assert_eq!(node.core.state(), PresenceState::Synced, "seed {seed}");
-            for key in node.open.keys() {
-                let owners = truth.entry(key.clone()).or_default();
-                owners.insert(node.core.node().to_string());
-            }
         }
         for account in 0..ACCOUNTS {
             for session in 0..SESSIONS {
@@ -353,6 +358,22 @@ impl World {
                 }
             }
         }
+    }
+
+    fn truth(&self) -> BTreeMap<(String, String), HashSet<String>> {
+        let mut truth: BTreeMap<_, HashSet<String>> = BTreeMap::new();
+        for node in &self.nodes {
+            for key in node.open.keys() {
+                let owners = truth.entry(key.clone()).or_default();
+                owners.insert(node.core.node().to_string());
+            }
+        }
+        truth
+    }
+
+    fn check_nothing_left(&mut self) {
+        let seed = self.seed;
+        let truth = self.truth();
         for (account, session, value) in self.store.dump() {
             let entry = Entry::parse(&value).unwrap();
             let owners = truth.get(&(account.clone(), session.clone()));

@@ -2,6 +2,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     job::{Beat, Job, Lookup, Reply, StoreError, Table},
+    liveness::Corpse,
     value::Lease,
 };
 use crate::message::User;
@@ -37,13 +38,13 @@ pub(super) trait Store: Send + Sync + 'static {
     fn claim<'a>(&'a self, by: &'a str, node: &'a str) -> Later<'a, bool>;
 
     /// Declares a node dead whose row is still as it was seen; whether it was.
-    fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool>;
+    fn bury<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, bool>;
 
     /// Removes some of what a node wrote up to an epoch, from a cursor on.
     fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, cursor: u64) -> Later<'a, Reaped>;
 
     /// Removes the row of a node that was buried, once nothing of it is left.
-    fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()>;
+    fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()>;
 
     /// The last word of a node: its row says that it is dead.
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()>;

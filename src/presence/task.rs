@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,7 +12,8 @@ use super::{
     handle::{Shared, now},
     job::eviction,
     keys::BUCKETS,
-    value::{Entry, Lease},
+    liveness::Corpse,
+    value::Entry,
 };
 use crate::notice::Notice;
 
@@ -175,22 +177,27 @@ impl PresenceTask {
 
     async fn reaps(&self) {
         let mut reaped = 0;
+        let mut cleared = HashSet::new();
         loop {
             sleep(self.shared.settings.lease * ROUND).await;
             let (node, settled, corpses) = {
                 let core = self.shared.core.lock();
                 let now = now();
                 let corpses = core.liveness.corpses(now);
-                let corpses = corpses.map(|(node, lease)| (Arc::clone(node), *lease));
-                let corpses: Vec<(Arc<str>, Lease)> = corpses.collect();
+                let corpses: Vec<Corpse> = corpses.collect();
                 (Arc::clone(core.node()), core.is_settled(now), corpses)
             };
             if !settled {
                 continue;
             }
-            for (corpse, seen) in corpses {
-                if matches!(self.shared.store.claim(&node, &corpse).await, Ok(true)) {
-                    self.clear_up(&corpse, &seen).await;
+            for corpse in corpses {
+                if cleared.remove(&corpse.node) {
+                    drop(self.shared.store.forget(&corpse).await);
+                } else if matches!(self.shared.store.claim(&node, &corpse.node).await, Ok(true))
+                    && self.clear_up(&corpse).await
+                {
+                    // By the next round everybody has seen the row that says so.
+                    cleared.insert(corpse.node);
                 }
             }
             let outlived = self.shared.outlived.load(Ordering::Relaxed);
@@ -200,12 +207,11 @@ impl PresenceTask {
         }
     }
 
-    async fn clear_up(&self, corpse: &str, seen: &Lease) {
-        let buried = seen.dead || matches!(self.shared.store.bury(corpse, seen).await, Ok(true));
-        if buried && self.reap(corpse, seen.epoch, true).await {
-            // Otherwise the next one who comes by does it.
-            drop(self.shared.store.forget(corpse, seen).await);
-        }
+    /// Whether nothing of a dead node is left; otherwise the next one who comes by goes on.
+    async fn clear_up(&self, corpse: &Corpse) -> bool {
+        let store = &self.shared.store;
+        let buried = corpse.lease.dead || matches!(store.bury(corpse).await, Ok(true));
+        buried && self.reap(&corpse.node, corpse.lease.epoch, true).await
     }
 
     /// Removes everything that a node wrote up to an epoch; whether that is done.

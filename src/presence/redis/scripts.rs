@@ -111,7 +111,7 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]) or '', redis.
 
 /// KEYS: leases. ARGV: node, row as seen, new row or nothing.
 const REPLACE: &str = r"
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then
   redis.call('HDEL', KEYS[1], ARGV[1])
 else

@@ -9,6 +9,7 @@ use crate::{
     presence::{
         job::{Beat, Job, Lookup, Reply, StoreError, Table},
         keys::{Keys, bucket, member, parse_member},
+        liveness::Corpse,
         store::{Later, Reaped, Store, Written},
         value::Lease,
     },
@@ -103,9 +104,9 @@ impl RedisStore {
         eval(script, &keys)
     }
 
-    async fn replace(&self, node: &str, seen: &Lease, new: &str) -> Result<bool, StoreError> {
+    async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
         let mut replace = eval(&self.link.scripts().replace, &[self.keys.leases()]);
-        replace.arg(node).arg(seen.encode()).arg(new);
+        replace.arg(node).arg(seen).arg(new);
         Ok(parse::number(self.link.call(replace).await?)? == 1)
     }
 
@@ -209,13 +210,10 @@ impl Store for RedisStore {
         })
     }
 
-    fn bury<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, bool> {
+    fn bury<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, bool> {
         Box::pin(async move {
-            let dead = Lease {
-                dead: true,
-                ..*seen
-            };
-            self.replace(node, seen, &dead.encode()).await
+            let (seen, new) = (corpse.row(), corpse.tombstone());
+            self.replace(&corpse.node, &seen, &new).await
         })
     }
 
@@ -223,13 +221,10 @@ impl Store for RedisStore {
         Box::pin(self.reap_some(node, epoch, bucket, cursor))
     }
 
-    fn forget<'a>(&'a self, node: &'a str, seen: &'a Lease) -> Later<'a, ()> {
+    fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()> {
         Box::pin(async move {
-            let dead = Lease {
-                dead: true,
-                ..*seen
-            };
-            self.replace(node, &dead, "").await.map(drop)
+            let seen = corpse.tombstone();
+            self.replace(&corpse.node, &seen, "").await.map(drop)
         })
     }
 
