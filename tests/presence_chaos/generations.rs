@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use deadpool_redis::{Config, Runtime};
 use http::request::Parts;
-use primacron::{Args, CloseReason, Find, Handle, Message, Notice, PrimacronLayer, User};
+use primacron::{Args, CloseReason, Find, Handle, Message, Notice, Notices, PrimacronLayer, User};
 use tokio::time::Instant;
 
 use crate::cast::{FORGOTTEN, after};
-use crate::support::{App, Ws, app, notice};
+use crate::support::{App, Ws, app, get, notice};
 use crate::support_redis::{Link, Redis, until};
 
 const QUERY: &str = "account=ann&session=s";
@@ -38,6 +38,8 @@ impl Member {
             app: app(layer),
             handle,
         };
+        // A fallback of axum applies its layers with its first request.
+        get(&member.app, "/").await;
         member.until_synced().await;
         member
     }
@@ -83,6 +85,13 @@ fn chosen(parts: &Parts) -> Option<String> {
     Some(session.to_owned())
 }
 
+async fn reason(notices: &mut Notices) -> CloseReason {
+    match notice(notices, "disconnect").await {
+        Notice::Disconnect { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_late_disconnect_does_not_remove_a_newer_connect() {
     let redis = Redis::start().await;
@@ -123,10 +132,12 @@ async fn a_late_connect_does_not_take_over_a_newer_one() {
     after(Instant::now(), Duration::from_millis(1_500)).await;
     let _client = new.connect(QUERY).await;
     observer.until_on("ann", "s", &new).await;
+    let mut notices = old.handle.notices();
     link.mend();
 
-    assert_eq!(client.until_closed().await, Some(1008));
     observer.assert_stays_on("ann", "s", &new).await;
+    assert_eq!(reason(&mut notices).await, CloseReason::Superseded);
+    assert_eq!(client.until_closed().await, Some(1008));
 }
 
 #[tokio::test]
@@ -144,10 +155,7 @@ async fn a_connect_elsewhere_takes_over_and_the_older_one_is_closed() {
     let _newer = new.connect(QUERY).await;
 
     assert_eq!(older.until_closed().await, Some(1008));
-    match notice(&mut notices, "disconnect").await {
-        Notice::Disconnect { reason, .. } => assert_eq!(reason, CloseReason::Superseded),
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(reason(&mut notices).await, CloseReason::Superseded);
     observer.until_on("ann", "s", &new).await;
     observer.assert_stays_on("ann", "s", &new).await;
 }

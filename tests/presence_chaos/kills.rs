@@ -15,6 +15,9 @@ const A_FEW: usize = 3;
 /// How many are killed at the same time, each in a cluster of its own.
 const AT_ONCE: usize = 3;
 
+/// How much later in its life each node is killed than the one before; prime to a heartbeat's 500 ms.
+const STEP: Duration = Duration::from_millis(37);
+
 /// How long a killed node is looked for.
 const WATCHED: Duration = Duration::from_secs(6);
 
@@ -52,7 +55,7 @@ async fn a_node_that_starts_after_the_kill_never_finds_what_was_killed() {
 async fn kills(nodes: usize) {
     let redis = Redis::start().await;
     let count = env::var("PRIMACRON_KILLS").map_or(A_FEW, |kills| kills.parse().expect("a number"));
-    let trials = (0..count).map(|trial| kill(redis.url(), format!("kill-{trial}"), nodes));
+    let trials = (0..count).map(|trial| kill(trial, redis.url(), nodes));
     let seen: Vec<Vec<Seen>> = stream::iter(trials)
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -78,8 +81,9 @@ struct Seen {
     first_not_found: Duration,
 }
 
-async fn kill(redis: String, namespace: String, nodes: usize) -> Vec<Seen> {
+async fn kill(trial: usize, redis: String, nodes: usize) -> Vec<Seen> {
     let start = Instant::now();
+    let namespace = format!("kill-{trial}");
     let mut home = NodeProcess::start(&redis, &namespace).await;
     let mut others = Vec::new();
     for _ in 1..nodes {
@@ -96,6 +100,12 @@ async fn kill(redis: String, namespace: String, nodes: usize) -> Vec<Seen> {
         watch.until(start, Find::is_found).await;
     }
 
+    // Every kill meets the heartbeats of all nodes at another place.
+    after(
+        Instant::now(),
+        STEP * u32::try_from(trial % 64).expect("small"),
+    )
+    .await;
     let killed = home.kill();
     after(killed, WATCHED).await;
     watches.iter().map(|watch| seen(watch, killed)).collect()
