@@ -12,6 +12,8 @@
 //! # }
 //! ```
 
+mod begin;
+mod fan;
 mod find;
 
 use std::{
@@ -26,16 +28,13 @@ use std::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-#[cfg(feature = "redis")]
-use tokio::runtime::Handle as Runtime;
-
+use self::fan::Fan;
 #[cfg(feature = "redis")]
 use crate::presence::Redis;
 use crate::{
-    config::Settings,
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{Frame, IntoArgs, Outlet, SendError, Socket, User, encode_event, is_reserved, push},
+    message::{IntoArgs, Outlet as _, SendError, Socket, User, encode_event, push},
     notice::{Noticeboard, Notices},
     presence::Presence,
 };
@@ -112,46 +111,6 @@ impl Owner {
     pub(crate) fn node(&self) -> &Node {
         &self.node.0
     }
-
-    /// Begins to keep the directory, once, as soon as there is a runtime.
-    #[cfg(feature = "redis")]
-    pub(crate) fn begin(&self, settings: &Settings) {
-        let node = self.node();
-        let Some(redis) = &node.redis else {
-            return;
-        };
-        if node.presence.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = Runtime::try_current() else {
-            return;
-        };
-        node.presence.get_or_init(|| {
-            let registry = Arc::clone(&node.registry);
-            let supersede = move |user: &User| {
-                if let Some(connection) = registry.by_sid(user.sid()) {
-                    connection.close(CloseReason::Superseded);
-                }
-            };
-            let (presence, task) = Presence::in_redis(
-                redis.clone(),
-                &node.id,
-                settings.presence.clone(),
-                settings.notices.clone(),
-                Arc::new(supersede),
-            );
-            runtime.spawn(task.run());
-            presence
-        });
-    }
-
-    /// Without a store there is nothing to begin.
-    #[cfg(not(feature = "redis"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "it has something to do with the feature redis"
-    )]
-    pub(crate) const fn begin(&self, _: &Settings) {}
 }
 
 impl Drop for Owned {
@@ -413,37 +372,5 @@ impl Sent {
         } else {
             self.refused += 1;
         }
-    }
-}
-
-/// One message for many: encoded when the first of them is met, then shared.
-struct Fan<'a, A> {
-    event: &'a str,
-    args: &'a A,
-    frame: Option<Result<Frame, SendError>>,
-}
-
-impl<'a, A: IntoArgs> Fan<'a, A> {
-    const fn new(event: &'a str, args: &'a A) -> Self {
-        Self {
-            event,
-            args,
-            frame: None,
-        }
-    }
-
-    fn frame(&mut self, connection: &Connection) -> Option<Frame> {
-        let frame = self
-            .frame
-            .get_or_insert_with(|| encode_event(connection.codec(), self.event, self.args));
-        frame.as_ref().ok().cloned()
-    }
-
-    fn into_sent(self) -> Result<Sent, SendError> {
-        if is_reserved(self.event) {
-            // Even if nobody is there to hear it.
-            return Err(SendError::ReservedEvent);
-        }
-        self.frame.transpose().map(|_| Sent::default())
     }
 }

@@ -1,4 +1,6 @@
-use std::{borrow::Cow, pin::Pin, sync::Arc};
+mod listing;
+
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header, request::Parts};
@@ -7,6 +9,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+pub(crate) use self::listing::Listing;
+use self::listing::{list, register};
 use crate::{
     account::{Answer, Later},
     connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
@@ -15,7 +19,7 @@ use crate::{
     },
     error::{AccountError, RequestError},
     gate::{self, Gate},
-    message::{Frame, Outlet as _, User},
+    message::{Frame, User},
     node::Owner,
     notice::Notice,
     respond,
@@ -60,9 +64,6 @@ pub(crate) enum Next<B> {
     /// Its body is read and handled.
     Post(PostBody<B>),
 }
-
-/// Says whether a connection is answered.
-pub(crate) type Listing = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// A request whose account is not known yet.
 pub(crate) struct Pending<B> {
@@ -359,35 +360,6 @@ impl<M> std::fmt::Debug for Shared<M> {
             .field("gate", &self.gate)
             .finish_non_exhaustive()
     }
-}
-
-/// From now on everybody finds the connection; an older one of the same session makes way.
-fn register(connection: &Arc<Connection>) {
-    let registry = &connection.endpoint().registry;
-    if let Some(older) = registry.insert(connection) {
-        older.close(CloseReason::Superseded);
-    }
-    if registry.is_closing() {
-        // The node went away while the websocket was on its way.
-        connection.close(CloseReason::Shutdown);
-    }
-}
-
-/// Lets the other nodes know of a connection. The future is ready when they do, or when it was
-/// waited long enough.
-fn list(endpoint: &Endpoint, connection: &Arc<Connection>, close: bool) -> Option<Listing> {
-    let presence = endpoint.presence.get()?.clone();
-    let storing = presence.connect(connection.user());
-    let connection = Arc::clone(connection);
-    Some(Box::pin(async move {
-        let accepted = presence.stored(storing).await || !presence.is_required();
-        if !accepted && close {
-            connection.close(CloseReason::ForcedClose);
-        } else if !accepted {
-            presence.disconnect(connection.user());
-        }
-        accepted
-    }))
 }
 
 fn parse(parts: &Parts) -> Result<Query<'_>, RequestError> {

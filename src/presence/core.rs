@@ -40,7 +40,8 @@ pub(super) struct Core {
     registered: bool,
     /// Whether it ever did.
     began: bool,
-    online: bool,
+    /// Whether the store was reached at the last attempt, once there was one.
+    online: Option<bool>,
     next_check: u8,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
@@ -54,7 +55,7 @@ impl Core {
             seq: 0,
             registered: false,
             began: false,
-            online: false,
+            online: None,
             next_check: 0,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
@@ -70,7 +71,7 @@ impl Core {
     }
 
     pub(super) fn state(&self) -> PresenceState {
-        if !self.online {
+        if self.online == Some(false) {
             PresenceState::Offline
         } else if self.registered && self.directory.is_complete() {
             PresenceState::Synced
@@ -84,9 +85,13 @@ impl Core {
         self.began
     }
 
+    const fn is_online(&self) -> bool {
+        matches!(self.online, Some(true))
+    }
+
     /// Whether the next heartbeat is due at once.
     pub(super) const fn wants_beat(&self) -> bool {
-        self.online && !self.registered
+        self.is_online() && !self.registered
     }
 
     pub(super) fn beat(&mut self) -> Beat {
@@ -114,7 +119,7 @@ impl Core {
     pub(super) fn handle_table(&mut self, now: Instant, table: Table) -> Vec<Change> {
         let mut changes = Vec::new();
         self.directory.set_clock(now, table.time);
-        if !std::mem::replace(&mut self.online, true) {
+        if self.online.replace(true) != Some(true) {
             if self.began {
                 self.directory.doubt();
                 self.liveness.unsettle();
@@ -153,7 +158,7 @@ impl Core {
         };
         let user = User::new(account, session, sid);
         let ours = self.directory.evict(&user, generation);
-        ours.then(|| Change::Of(Event::Superseded(user)))
+        ours.then_some(Change::Of(Event::Superseded(user)))
     }
 
     fn begin_epoch(&mut self, changes: &mut Vec<Change>) {
@@ -167,19 +172,21 @@ impl Core {
         let next = self.next_check;
         self.next_check = (next + CHECKS) % BUCKETS;
         self.directory.check(next..next + CHECKS);
-        if self.seq % RETRY == 0 {
+        if self.seq.is_multiple_of(RETRY) {
             self.directory.retry_refused();
         }
     }
 
     /// The store was not reached. What is under way is in doubt until it is again.
     pub(super) fn handle_loss(&mut self, error: StoreError) -> Option<Change> {
-        std::mem::replace(&mut self.online, false).then_some(Change::Offline(error))
+        self.directory.release_waiters();
+        let news = self.online.replace(false) != Some(false);
+        news.then_some(Change::Offline(error))
     }
 
     /// What is to be written; nothing while the store does not know us.
     pub(super) fn take_batch(&mut self, now: Instant, max: usize) -> Vec<Job> {
-        if !self.online || !self.registered {
+        if !self.is_online() || !self.registered {
             return Vec::new();
         }
         self.directory.take_batch(now, self.epoch, max)
@@ -301,7 +308,7 @@ impl Core {
 
     /// Whether the table of nodes can be relied on.
     pub(super) fn is_settled(&self, now: Instant) -> bool {
-        self.online && self.liveness.is_settled(now)
+        self.is_online() && self.liveness.is_settled(now)
     }
 
     fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {

@@ -5,7 +5,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
+use super::super::{
     job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment},
     keys::{BUCKETS, bucket, member, parse_member},
     liveness::Corpse,
@@ -16,7 +16,7 @@ use crate::message::User;
 
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
+pub(in crate::presence) struct Memory {
     data: Arc<Mutex<Data>>,
 }
 
@@ -40,7 +40,7 @@ struct Part {
 
 impl Memory {
     /// Loses everything, as a restart without persistence does.
-    pub(super) fn flush(&self) {
+    pub(in crate::presence) fn flush(&self) {
         let mut data = self.data.lock();
         data.leases.clear();
         data.evictions.clear();
@@ -48,7 +48,7 @@ impl Memory {
     }
 
     /// Loses some buckets, as when one master of a Cluster is lost alone.
-    pub(super) fn flush_buckets(&self, range: std::ops::Range<u8>) {
+    pub(in crate::presence) fn flush_buckets(&self, range: std::ops::Range<u8>) {
         self.data
             .lock()
             .buckets
@@ -56,16 +56,25 @@ impl Memory {
     }
 
     /// From now on nobody reaches it, or everybody does.
-    pub(super) fn stall(&self, unreachable: bool) {
+    pub(in crate::presence) fn stall(&self, unreachable: bool) {
         self.data.lock().unreachable = unreachable;
     }
 
-    pub(super) fn set_time(&self, micros: u64) {
+    pub(in crate::presence) fn set_time(&self, micros: u64) {
         self.data.lock().time = micros;
     }
 
+    /// Somebody declares a node dead that is not.
+    pub(in crate::presence) fn declare_dead(&self, node: &str) {
+        let mut data = self.data.lock();
+        let row = data.leases.get(node).and_then(|row| Lease::parse(row));
+        let dead = row.map(|row| Lease { dead: true, ..row }.encode());
+        data.leases
+            .insert(node.to_owned(), dead.unwrap_or_default());
+    }
+
     /// Every entry as it is stored.
-    pub(super) fn dump(&self) -> Vec<(String, String, String)> {
+    pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
         let data = self.data.lock();
         let accounts = data.buckets.values().flat_map(|part| &part.accounts);
         let entries = accounts.flat_map(|(account, sessions)| {
@@ -84,7 +93,11 @@ impl Memory {
         Ok(data)
     }
 
-    pub(super) fn beat_now(&self, node: &str, beat: &Beat) -> Result<Table, StoreError> {
+    pub(in crate::presence) fn beat_now(
+        &self,
+        node: &str,
+        beat: &Beat,
+    ) -> Result<Table, StoreError> {
         let mut data = self.reach()?;
         let row = data.leases.get(node).and_then(|row| Lease::parse(row));
         let known = row.is_some_and(|row| !row.dead && row.epoch == beat.lease.epoch);
@@ -99,7 +112,7 @@ impl Memory {
         })
     }
 
-    pub(super) fn write_now(
+    pub(in crate::presence) fn write_now(
         &self,
         node: &str,
         jobs: &[Job],
@@ -108,7 +121,7 @@ impl Memory {
         Ok(jobs.iter().map(|job| Ok(data.apply(node, job))).collect())
     }
 
-    pub(super) fn find_now(
+    pub(in crate::presence) fn find_now(
         &self,
         account: &str,
         session: &str,
@@ -123,7 +136,7 @@ impl Memory {
         Ok(lookup)
     }
 
-    pub(super) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
+    pub(in crate::presence) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
         let mut data = self.reach()?;
         let part = data.buckets.entry(bucket(account)).or_default();
         let entries = part.accounts.get(account).cloned().unwrap_or_default();
@@ -134,14 +147,18 @@ impl Memory {
         })
     }
 
-    pub(super) fn evict_now(&self, node: &str, eviction: &str) -> Result<(), StoreError> {
+    pub(in crate::presence) fn evict_now(
+        &self,
+        node: &str,
+        eviction: &str,
+    ) -> Result<(), StoreError> {
         let mut data = self.reach()?;
         let list = data.evictions.entry(node.to_owned()).or_default();
         list.push(eviction.to_owned());
         Ok(())
     }
 
-    pub(super) fn bury_now(&self, corpse: &Corpse) -> Result<bool, StoreError> {
+    pub(in crate::presence) fn bury_now(&self, corpse: &Corpse) -> Result<bool, StoreError> {
         let mut data = self.reach()?;
         let row = data.leases.get(&*corpse.node).cloned().unwrap_or_default();
         let stands = row == corpse.row();
@@ -152,7 +169,7 @@ impl Memory {
         Ok(stands)
     }
 
-    pub(super) fn reap_now(
+    pub(in crate::presence) fn reap_now(
         &self,
         node: &str,
         epoch: u64,
@@ -199,7 +216,10 @@ impl Memory {
     }
 
     /// Everything that a reaper does for one node.
-    pub(super) fn clear_up(&self, corpse: &Corpse) -> Result<Vec<(User, u64)>, StoreError> {
+    pub(in crate::presence) fn clear_up(
+        &self,
+        corpse: &Corpse,
+    ) -> Result<Vec<(User, u64)>, StoreError> {
         let mut reaped = Vec::new();
         if !corpse.lease.dead && !self.bury_now(corpse)? {
             return Ok(reaped);
@@ -210,7 +230,7 @@ impl Memory {
         Ok(reaped)
     }
 
-    pub(super) fn forget_now(&self, corpse: &Corpse) -> Result<(), StoreError> {
+    pub(in crate::presence) fn forget_now(&self, corpse: &Corpse) -> Result<(), StoreError> {
         let mut data = self.reach()?;
         if data.leases.get(&*corpse.node) == Some(&corpse.tombstone()) {
             data.leases.remove(&*corpse.node);

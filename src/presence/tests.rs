@@ -1,1 +1,0 @@
-//! The handle and its task against a store in this process.

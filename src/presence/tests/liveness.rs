@@ -1,0 +1,185 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::super::{
+    liveness::{Liveness, Periods, Verdict},
+    value::Lease,
+};
+
+const LEASE: Duration = Duration::from_millis(500);
+
+const PERIODS: Periods = Periods {
+    lease: LEASE,
+    suspect: Duration::from_millis(2500),
+    dead: Duration::from_secs(4),
+};
+
+/// An observer with a clock of its own, and peers that beat as often as it does.
+struct Observer {
+    liveness: Liveness,
+    now: Instant,
+    seq: u64,
+}
+
+impl Observer {
+    fn of(peers: &[&str]) -> Self {
+        let mut observer = Self {
+            liveness: Liveness::new(PERIODS),
+            now: super::start(),
+            seq: 0,
+        };
+        for _ in 0..6 {
+            observer.beat(peers, &[]);
+        }
+        observer
+    }
+
+    /// Half a second later: some peers have moved, some stand still.
+    fn beat(&mut self, moving: &[&str], still: &[&str]) {
+        self.now += LEASE;
+        self.read(moving, still);
+    }
+
+    fn read(&mut self, moving: &[&str], still: &[&str]) {
+        self.seq += 1;
+        let row = |node: &&str, seq| {
+            let lease = Lease {
+                epoch: 1,
+                seq,
+                dead: false,
+                sessions: 0,
+            };
+            (Arc::from(*node), lease)
+        };
+        let moving = moving.iter().map(|node| row(node, self.seq));
+        let still = still.iter().map(|node| row(node, 6));
+        let table: Vec<_> = moving.chain(still).collect();
+        self.liveness.handle_table(self.now, true, table);
+    }
+
+    fn verdict(&self, node: &str) -> Option<Verdict> {
+        self.liveness.verdict(node, self.now)
+    }
+
+    fn is_dead(&self, node: &str) -> bool {
+        matches!(self.verdict(node), Some(Verdict::Dead { .. }))
+    }
+
+    fn is_live(&self, node: &str) -> bool {
+        matches!(self.verdict(node), Some(Verdict::Live { .. }))
+    }
+
+    /// Lets a peer stand still: when it was suspected, and when given up.
+    fn watch_stop(&mut self, node: &str, others: &[&str], still: &[&str]) -> (Duration, Duration) {
+        let start = self.now;
+        let (mut suspected, mut dead) = (None, None);
+        for _ in 0..40 {
+            if suspected.is_none() && !self.is_live(node) {
+                suspected = Some(self.now - start);
+            }
+            if self.is_dead(node) {
+                dead = Some(self.now - start);
+                break;
+            }
+            self.beat(others, still);
+        }
+        (suspected.unwrap(), dead.unwrap())
+    }
+}
+
+#[test]
+fn a_peer_that_stands_still_is_suspected_before_three_seconds_and_dead_before_five() {
+    let mut observer = Observer::of(&["a", "b"]);
+    let (suspected, dead) = observer.watch_stop("a", &["b"], &["a"]);
+    assert!(suspected > Duration::from_millis(1500) && suspected < Duration::from_secs(3));
+    assert!(
+        dead > suspected && dead < Duration::from_secs(5),
+        "{dead:?}"
+    );
+    assert!(observer.is_live("b"));
+}
+
+#[test]
+fn time_goes_on_between_two_heartbeats() {
+    let mut observer = Observer::of(&["a"]);
+    for _ in 0..3 {
+        observer.beat(&[], &["a"]);
+    }
+    observer.now += LEASE - Duration::from_millis(1);
+    assert!(observer.is_live("a"));
+    observer.now += Duration::from_millis(2);
+    assert_eq!(observer.verdict("a"), Some(Verdict::Suspect));
+}
+
+#[test]
+fn time_in_which_redis_was_not_reached_kills_nobody() {
+    let mut observer = Observer::of(&["a"]);
+    observer.now += Duration::from_secs(60);
+    assert!(!observer.is_dead("a"));
+    assert!(
+        !observer.liveness.is_current(observer.now),
+        "it knows nothing either"
+    );
+    observer.read(&[], &["a"]);
+    assert_eq!(
+        observer.verdict("a"),
+        Some(Verdict::Suspect),
+        "it may have died meanwhile"
+    );
+    observer.beat(&["a"], &[]);
+    assert!(observer.is_live("a"));
+}
+
+#[test]
+fn when_most_of_many_stand_still_they_get_more_time() {
+    let all = ["a", "b", "c", "d"];
+    let mut observer = Observer::of(&all);
+    let (suspected, dead) = observer.watch_stop("a", &[], &all);
+    assert!(suspected < Duration::from_secs(3));
+    assert!(
+        dead > Duration::from_secs(7) && dead < Duration::from_secs(9),
+        "{dead:?}"
+    );
+
+    let mut observer = Observer::of(&all);
+    let (_, dead) = observer.watch_stop("a", &["b", "c", "d"], &["a"]);
+    assert!(
+        dead < Duration::from_secs(5),
+        "one of many is no stall: {dead:?}"
+    );
+}
+
+#[test]
+fn a_row_that_was_always_there_says_nothing_until_it_moves() {
+    let mut observer = Observer {
+        liveness: Liveness::new(PERIODS),
+        now: super::start(),
+        seq: 0,
+    };
+    observer.read(&[], &["a"]);
+    assert_eq!(observer.verdict("a"), Some(Verdict::Suspect));
+    observer.beat(&["a"], &["a"]);
+    observer.beat(&["a"], &[]);
+    assert!(observer.is_live("a"));
+    assert_eq!(observer.verdict("b"), None);
+}
+
+#[test]
+fn who_comes_while_we_look_lives_at_once() {
+    let mut observer = Observer::of(&["a"]);
+    observer.beat(&["a", "b"], &[]);
+    assert!(observer.is_live("b"));
+}
+
+#[test]
+fn a_rumour_dies_when_it_is_not_confirmed() {
+    let mut observer = Observer::of(&["a"]);
+    observer.liveness.handle_rumour(&Arc::from("ghost"), 3);
+    assert_eq!(observer.verdict("ghost"), Some(Verdict::Suspect));
+    for _ in 0..10 {
+        observer.beat(&["a"], &[]);
+    }
+    assert_eq!(observer.verdict("ghost"), Some(Verdict::Dead { epoch: 3 }));
+}

@@ -1,0 +1,189 @@
+//! The handle and its task against a store in this process, in paused time.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    super::{Find, Presence, PresenceState},
+    memory::Memory,
+};
+use crate::{
+    config::PresenceSettings,
+    message::User,
+    notice::{Notice, Noticeboard},
+};
+
+struct Node {
+    presence: Presence,
+    notices: Arc<Mutex<Vec<Notice>>>,
+    superseded: Arc<Mutex<Vec<User>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Node {
+    fn start(name: &str, store: &Memory) -> Self {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let superseded = Arc::new(Mutex::new(Vec::new()));
+        let mut board = Noticeboard::new();
+        let heard = Arc::clone(&notices);
+        board.set_callback(move |notice| heard.lock().push(notice.clone()));
+        let closed = Arc::clone(&superseded);
+        let (presence, task) = Presence::pair(
+            name,
+            Arc::new(store.clone()),
+            PresenceSettings::default(),
+            board,
+            Arc::new(move |user: &User| closed.lock().push(user.clone())),
+        );
+        Self {
+            presence,
+            notices,
+            superseded,
+            task: tokio::spawn(task.run()),
+        }
+    }
+
+    async fn connect(&self, user: &User) -> bool {
+        let storing = self.presence.connect(user);
+        self.presence.stored(storing).await
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.notices.lock().iter().map(Notice::name).collect()
+    }
+}
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+fn ann() -> User {
+    User::new("ann", "s1", "sid1")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_stored_before_anybody_waits_in_vain() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    let start = Instant::now();
+    assert!(one.connect(&ann()).await);
+    assert!(start.elapsed() < Duration::from_millis(100));
+    assert_eq!(
+        two.presence.find("ann", "s1").await,
+        Find::Found("one".into())
+    );
+    assert_eq!(one.names(), ["presence::online", "presence::join"]);
+    one.presence.disconnect(&ann());
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(two.presence.find("ann", "s1").await, Find::NotFound);
+    assert_eq!(one.names().last(), Some(&"presence::leave"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_while_the_store_is_away_and_everybody_is_told() {
+    let store = Memory::default();
+    store.stall(true);
+    let node = Node::start("one", &store);
+    pass(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    assert!(!node.connect(&ann()).await);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(node.presence.state(), PresenceState::Offline);
+    pass(Duration::from_secs(60)).await;
+    assert_eq!(
+        node.names(),
+        ["presence::offline", "error::connect"],
+        "one of each"
+    );
+    store.stall(false);
+    pass(Duration::from_millis(1100)).await;
+    assert_eq!(
+        node.presence.state(),
+        PresenceState::Synced,
+        "the back-off is at most a second"
+    );
+    assert_eq!(store.dump().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_that_ends_at_once_costs_nothing() {
+    let store = Memory::default();
+    let node = Node::start("one", &store);
+    pass(Duration::from_secs(1)).await;
+    drop(node.presence.connect(&ann()));
+    node.presence.disconnect(&ann());
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(node.names(), ["presence::online"]);
+    assert!(store.dump().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_disconnect_removes_nothing_newer() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(one.connect(&ann()).await);
+    let newer = User::new("ann", "s1", "sid2");
+    assert!(two.connect(&newer).await);
+    one.presence.disconnect(&ann());
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(
+        one.presence.find("ann", "s1").await,
+        Find::Found("two".into())
+    );
+
+    let newest = User::new("ann", "s1", "sid3");
+    assert!(two.connect(&newest).await);
+    two.presence.disconnect(&newer);
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(
+        one.presence.find("ann", "s1").await,
+        Find::Found("two".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_moves_is_superseded_where_it_was() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(one.connect(&ann()).await);
+    assert!(two.connect(&User::new("ann", "s1", "sid2")).await);
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(*one.superseded.lock(), [ann()]);
+    assert!(two.superseded.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_declared_dead_comes_back_by_itself() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(one.connect(&ann()).await);
+    store.declare_dead("one");
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(
+        two.presence.find("ann", "s1").await,
+        Find::Found("one".into())
+    );
+    assert!(one.names().contains(&"presence::fenced"));
+    assert!(
+        one.superseded.lock().is_empty(),
+        "its clients were untouched"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_gone_the_task_says_goodbye() {
+    let store = Memory::default();
+    let node = Node::start("one", &store);
+    pass(Duration::from_secs(1)).await;
+    assert!(node.connect(&ann()).await);
+    node.presence.disconnect(&ann());
+    drop(node.presence);
+    node.task.await.unwrap();
+    assert!(store.dump().is_empty());
+}
