@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,6 +18,7 @@ use super::ports;
 pub(crate) struct Link {
     port: u16,
     state: Arc<watch::Sender<State>>,
+    accepted: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -24,7 +26,20 @@ pub(crate) struct Link {
 enum State {
     Open,
     Held,
+    /// Held are only the connections before this one.
+    Stranded(u64),
     Cut,
+}
+
+impl State {
+    /// Whether it carries nothing for the connection of this number.
+    fn holds(self, number: u64) -> bool {
+        match self {
+            Self::Held => true,
+            Self::Stranded(first) => number < first,
+            Self::Open | Self::Cut => false,
+        }
+    }
 }
 
 impl Link {
@@ -33,10 +48,13 @@ impl Link {
         let own = ports::free();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, own)).await;
         let state = Arc::new(watch::Sender::new(State::Open));
-        let task = serve(listener.expect("a free port"), port, Arc::clone(&state));
+        let accepted = Arc::new(AtomicU64::new(0));
+        let listener = listener.expect("a free port");
+        let task = serve(listener, port, Arc::clone(&state), Arc::clone(&accepted));
         Self {
             port: own,
             state,
+            accepted,
             task: tokio::spawn(task),
         }
     }
@@ -60,6 +78,12 @@ impl Link {
         self.state.send_replace(State::Held);
     }
 
+    /// The same for the connections of now; those to come are not held.
+    pub(crate) fn strand(&self) {
+        let next = self.accepted.load(Ordering::Relaxed);
+        self.state.send_replace(State::Stranded(next));
+    }
+
     /// As new.
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Open);
@@ -72,15 +96,21 @@ impl Drop for Link {
     }
 }
 
-async fn serve(listener: TcpListener, port: u16, state: Arc<watch::Sender<State>>) {
+async fn serve(
+    listener: TcpListener,
+    port: u16,
+    state: Arc<watch::Sender<State>>,
+    accepted: Arc<AtomicU64>,
+) {
     let mut wires = tokio::task::JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         let far = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        wires.spawn(carry(near, far, state.subscribe()));
+        let number = accepted.fetch_add(1, Ordering::Relaxed);
+        wires.spawn(carry(near, far, number, state.subscribe()));
     }
 }
 
-async fn carry(near: TcpStream, far: SocketAddr, mut state: watch::Receiver<State>) {
+async fn carry(near: TcpStream, far: SocketAddr, number: u64, mut state: watch::Receiver<State>) {
     if *state.borrow() == State::Cut {
         return;
     }
@@ -90,8 +120,8 @@ async fn carry(near: TcpStream, far: SocketAddr, mut state: watch::Receiver<Stat
     // One packet a command: a wire adds no delay.
     drop((near.set_nodelay(true), far.set_nodelay(true)));
     let (near, far) = (near.into_split(), far.into_split());
-    let there = pump(near.0, far.1, state.clone());
-    let back = pump(far.0, near.1, state.clone());
+    let there = pump(near.0, far.1, number, state.clone());
+    let back = pump(far.0, near.1, number, state.clone());
     tokio::select! {
         _ = there => {}
         _ = back => {}
@@ -102,12 +132,13 @@ async fn carry(near: TcpStream, far: SocketAddr, mut state: watch::Receiver<Stat
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
+    number: u64,
     mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut bytes).await?;
-        if length == 0 || state.wait_for(|state| *state != State::Held).await.is_err() {
+        if length == 0 || state.wait_for(|state| !state.holds(number)).await.is_err() {
             return Ok(());
         }
         to.write_all(&bytes[..length]).await?;
