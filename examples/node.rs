@@ -55,6 +55,9 @@ struct Options {
     /// Redis, to share presence with other nodes; several URLs, comma separated, for a Cluster.
     #[arg(long)]
     redis: Option<String>,
+    /// What Sentinel, which is where `--redis` says, calls the Redis.
+    #[arg(long, requires = "redis")]
+    sentinel: Option<String>,
     /// What the names of all keys in Redis begin with.
     #[arg(long, default_value = "primacron")]
     namespace: String,
@@ -100,7 +103,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, ConfigError> {
     let counters = counters.clone();
     let layer = match options.redis.as_deref() {
-        Some(urls) => shared(urls)?.namespace(&options.namespace),
+        Some(urls) => {
+            let layer = match &options.sentinel {
+                Some(master) => watched(urls, master)?,
+                None => shared(urls)?,
+            };
+            layer.namespace(&options.namespace)
+        }
         None => PrimacronLayer::in_memory(),
     };
     let layer = layer
@@ -148,6 +157,20 @@ fn shared(urls: &str) -> Result<PrimacronLayer, ConfigError> {
 #[cfg(not(feature = "redis-cluster"))]
 fn shared(urls: &str) -> Result<PrimacronLayer, ConfigError> {
     PrimacronLayer::try_new(urls)
+}
+
+/// Redis under Sentinel.
+#[cfg(feature = "redis-sentinel")]
+fn watched(urls: &str, master: &str) -> Result<PrimacronLayer, ConfigError> {
+    let urls: Vec<String> = urls.split(',').map(str::to_owned).collect();
+    let kind = deadpool_redis::sentinel::SentinelServerType::Master;
+    let config = deadpool_redis::sentinel::Config::from_urls(urls, master.to_owned(), kind);
+    PrimacronLayer::try_new(config)
+}
+
+#[cfg(not(feature = "redis-sentinel"))]
+fn watched(_: &str, _: &str) -> Result<PrimacronLayer, ConfigError> {
+    unimplemented!("build with the feature redis-sentinel")
 }
 
 /// Lets exactly so many texts pass.

@@ -123,6 +123,7 @@ done
 ensure_rust
 ensure node nodejs
 ensure npm npm
+ensure redis-server redis-server
 target=$(cargo metadata --no-deps --format-version 1 | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
 for part in "$@"; do "part_$part"; done
 

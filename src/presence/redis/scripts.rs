@@ -52,9 +52,16 @@ local function marker(key, new)
 end
 ";
 
+/// A connect that comes late, because a stalled network or store kept it, forces nothing: the
+/// generation of a first attempt is when it began, in microseconds.
+///
 /// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
 /// member.
 const PUT: &str = r"
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local node, sid, _, gen = entry(old)
@@ -63,9 +70,8 @@ local mine = here and sid == ARGV[4]
 local wanted, lost = tonumber(ARGV[5]), 0
 if mine then
   wanted = math.max(wanted, gen)
-elseif here or ARGV[6] == '1' then
-  local time = redis.call('TIME')
-  wanted = math.max(wanted, gen + 1, time[1] * 1000000 + time[2])
+elseif here or (ARGV[6] == '1' and now() - wanted < 1000000) then
+  wanted = math.max(wanted, gen + 1, now())
 elseif gen >= wanted then
   lost = 1
 end

@@ -1,0 +1,25 @@
+//! Presence beside a real Redis that is killed, stalled, emptied and failed over, and nodes that
+//! are killed and stopped.
+//!
+//! Every scenario has servers and nodes of its own. `PRIMACRON_KILLS=50` kills so many nodes in
+//! place of a few; how long each kill took to be seen is printed (`--nocapture`).
+
+#![cfg(feature = "redis")]
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support_redis/mod.rs"]
+mod support_redis;
+
+mod cast;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
+mod directory;
+mod generations;
+mod harness;
+mod kills;
+#[cfg(feature = "redis-sentinel")]
+mod sentinel;
+mod stops;
+mod strangers;
+mod trouble;
