@@ -64,6 +64,10 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
+//! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
+//! | `redis-cluster` | no | the same in a Redis Cluster |
+//! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
+//! | `redis-tls` | no | TLS to Redis |
 //! | `testing` | no | `testing`: messages without a server |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
@@ -76,6 +80,7 @@
 //! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
 //! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
 //!   may connect.
+//! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.

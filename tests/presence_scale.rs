@@ -1,5 +1,6 @@
 //! A node with many sessions writes them all again.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 #![cfg(feature = "redis")]
 
 mod support_redis;

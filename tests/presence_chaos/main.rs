@@ -4,6 +4,7 @@
 //! Every scenario has servers and nodes of its own. `PRIMACRON_KILLS=50` kills so many nodes in
 //! place of a few; how long each kill took to be seen is printed (`--nocapture`).
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 #![cfg(feature = "redis")]
 
 #[path = "../support/mod.rs"]
