@@ -202,3 +202,19 @@ async fn who_waits_when_the_store_is_lost_waits_no_longer() {
     pass(Duration::from_millis(1)).await;
     assert_eq!(node.names(), ["error::connect", "presence::offline"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_older_epoch_wrote_does_not_count() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    store.plant("ann", "s9", "1|one|1|5|old");
+    assert_eq!(
+        two.presence.find("ann", "s9").await,
+        Find::Found("one".into())
+    );
+    store.declare_dead("one");
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(one.presence.state(), PresenceState::Synced);
+    assert_eq!(two.presence.find("ann", "s9").await, Find::NotFound);
+}
