@@ -21,6 +21,10 @@ const LEASE: Duration = Duration::from_millis(100);
 const SUSPECT: Duration = Duration::from_millis(500);
 const DEAD: Duration = Duration::from_millis(800);
 
+#[allow(
+    unused_imports,
+    reason = "every test binary uses its own part of the harness"
+)]
 #[path = "common/mod.rs"]
 mod common;
 

@@ -218,3 +218,16 @@ async fn what_an_older_epoch_wrote_does_not_count() {
     assert_eq!(one.presence.state(), PresenceState::Synced);
     assert_eq!(two.presence.find("ann", "s9").await, Find::NotFound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_came_just_now_is_found_at_once() {
+    let store = Memory::default();
+    let one = Node::start("one", &store);
+    pass(Duration::from_millis(5100)).await;
+    let two = Node::start("two", &store);
+    assert!(two.connect(&ann()).await);
+    assert_eq!(
+        one.presence.find("ann", "s1").await,
+        Find::Found("two".into())
+    );
+}
