@@ -29,7 +29,7 @@ mod websocket;
 pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
-    config::{Config, ConfigError, QueuePolicy},
+    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},

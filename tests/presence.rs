@@ -21,6 +21,13 @@ const LEASE: Duration = Duration::from_millis(100);
 const SUSPECT: Duration = Duration::from_millis(500);
 const DEAD: Duration = Duration::from_millis(800);
 
+#[allow(
+    unused_imports,
+    reason = "every test binary uses its own part of the harness"
+)]
+#[path = "common/mod.rs"]
+mod common;
+
 /// How long a test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,6 +51,37 @@ fn who_sees_the_open_packet_is_found_by_all_nodes() {
         Find::NotFound,
         "an account is not its neighbour"
     );
+}
+
+#[test]
+fn a_websocket_is_found_too() {
+    let redis = Redis::start();
+    let two = Node::start(&redis);
+    let raw = || {
+        let layer = redis.layer().codec(primacron::Raw).handshake_data(false);
+        layer.validate("message", |_: &primacron::Args, _: &primacron::User| true)
+    };
+    for layer in [raw(), raw().require_presence(true)] {
+        two.wait(async {
+            let server = common::Server::echo(|_| layer).await;
+            let synced = || server.handle.presence_state() == PresenceState::Synced;
+            common::until(synced).await;
+            let sees = |all: Vec<primacron::NodeInfo>| {
+                let mut all = all.into_iter();
+                all.any(|one| one.live && *one.id == *server.handle.node_id())
+            };
+            common::until(|| two.handle.nodes().is_ok_and(sees)).await;
+            let mut ws = common::Ws::open(&server).await;
+            let user = server
+                .handle
+                .users(primacron::To::All)
+                .pop()
+                .expect("a client");
+            let find = two.handle.find(user.account(), user.session()).await;
+            assert_eq!(find, Find::Found(server.handle.node_id().into()));
+            ws.assert_alive().await;
+        });
+    }
 }
 
 #[test]
@@ -253,7 +291,7 @@ fn what_makes_no_sense_in_redis_is_told_and_ignored() {
     let node = Node::start(&redis);
     node.connect("ann", "s1");
     let mut notices = node.handle.notices();
-    let key = redis.keys(":a:").pop().unwrap();
+    let key = redis.keys(":a:").pop().expect("an entry");
     for value in ["", "nonsense", "1|n|x|y|z", "9|n|1|1|s", "\u{1}"] {
         let _: i64 = redis.ask(&["HSET", &key, "s2", value]);
         assert!(
@@ -312,29 +350,98 @@ fn nodes_of_two_namespaces_do_not_see_each_other() {
     assert_eq!(two.find("ann", "s1"), Find::NotFound);
 }
 
+#[cfg(feature = "redis-cluster")]
+#[test]
+fn in_a_cluster_one_master_may_be_lost_alone() {
+    let masters = cluster();
+    let urls = || -> Vec<String> { masters.iter().map(Redis::url).collect() };
+    let start = || {
+        let layer = PrimacronLayer::new(urls()).namespace("t");
+        let node = Node::of(layer.liveness(LEASE, SUSPECT, DEAD).presence_wait(PATIENCE));
+        until("a node is settled", || node.handle.nodes().is_ok());
+        let synced = || node.handle.presence_state() == PresenceState::Synced;
+        until("a node is synced", synced);
+        node
+    };
+    let (one, two) = (start(), start());
+    two.until_sees(2);
+    for number in 0..60 {
+        one.connect(&format!("a{number}"), "s");
+    }
+    let all_found = |context: &str| {
+        let mut finds = (0..60).map(|number| two.find(&format!("a{number}"), "s"));
+        finds.all(|find| {
+            assert_ne!(find, Find::NotFound, "{context}");
+            find == one.found()
+        })
+    };
+    assert!(all_found("who sees the open packet is found"));
+    for master in &masters {
+        let _: String = master.ask(&["FLUSHALL"]);
+        until("all are found again", || {
+            all_found("while a part is rebuilt")
+        });
+    }
+    until("what is not there is not found", || {
+        two.find("eve", "s") == Find::NotFound
+    });
+    one.kill();
+    until("the dead are not found", || {
+        two.find("a1", "s") == Find::NotFound
+    });
+}
+
+/// Three masters that share the slots.
+#[cfg(feature = "redis-cluster")]
+fn cluster() -> Vec<Redis> {
+    let options = &["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"];
+    let masters: Vec<Redis> = (0..3).map(|_| Redis::with(options)).collect();
+    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+    for (number, (master, (from, to))) in (1..).zip(masters.iter().zip(slots)) {
+        let epoch = number.to_string();
+        let _: String = master.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
+        let _: String = master.ask(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
+    }
+    for master in &masters[1..] {
+        let port = master.port.to_string();
+        let _: String = masters[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+    }
+    until("the cluster is one", || {
+        masters.iter().all(|master| {
+            let info: String = master.ask(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains("cluster_size:3")
+        })
+    });
+    masters
+}
+
 /// A server of one test; its process ends with it.
 struct Redis {
     child: Option<Child>,
     port: u16,
     folder: PathBuf,
+    options: &'static [&'static str],
     runtime: Runtime,
 }
 
 impl Redis {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(options: &'static [&'static str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("primacron-presence-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
         let mut redis = Self {
             child: None,
-            port: free.local_addr().unwrap().port(),
+            port: free_port(),
             folder,
-            runtime: Runtime::new().unwrap(),
+            options,
+            runtime: Runtime::new().expect("a runtime"),
         };
-        drop(free);
         redis.restart();
         redis
     }
@@ -352,6 +459,7 @@ impl Redis {
                 "--dir",
             ])
             .arg(&self.folder)
+            .args(self.options)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
@@ -362,8 +470,8 @@ impl Redis {
 
     fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
         }
     }
 
@@ -382,10 +490,11 @@ impl Redis {
     fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.runtime.block_on(async {
             let pool = deadpool_redis::Config::from_url(self.url()).create_pool(None);
-            let mut connection = pool.unwrap().get().await.unwrap();
+            let mut connection = pool.expect("a pool").get().await.expect("Redis is there");
             let mut command = cmd(words[0]);
             command.arg(&words[1..]);
-            command.query_async(&mut connection).await.unwrap()
+            let answer = command.query_async(&mut connection).await;
+            answer.expect("an answer of this kind")
         })
     }
 
@@ -399,6 +508,16 @@ impl Drop for Redis {
         self.stop();
         drop(std::fs::remove_dir_all(&self.folder));
     }
+}
+
+/// A port that nobody uses, and that leaves room for the port of a Cluster's own talk.
+fn free_port() -> u16 {
+    let ports = std::iter::repeat_with(|| {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        free.local_addr().expect("a bound port").port()
+    });
+    let mut ports = ports.filter(|port| *port < 55_000);
+    ports.next().expect("ports without end")
 }
 
 /// A node with a runtime of its own, so that it can be killed.
@@ -423,7 +542,7 @@ impl Node {
     }
 
     fn of(layer: PrimacronLayer) -> Self {
-        let runtime = Runtime::new().unwrap();
+        let runtime = Runtime::new().expect("a runtime");
         let _inside = runtime.enter();
         let layer = layer
             .session_id(|parts| {
@@ -474,8 +593,8 @@ impl Node {
     fn connect(&self, account: &str, session: &str) -> String {
         let (status, body) = self.handshake(account, session);
         assert_eq!(status, StatusCode::OK, "{body}");
-        let open: serde_json::Value = serde_json::from_str(&body[1..]).unwrap();
-        open["sid"].as_str().unwrap().to_owned()
+        let open: serde_json::Value = serde_json::from_str(&body[1..]).expect("an open packet");
+        open["sid"].as_str().expect("a socket id").to_owned()
     }
 
     fn handshake(&self, account: &str, session: &str) -> (StatusCode, String) {
@@ -493,18 +612,15 @@ impl Node {
             .method(method)
             .uri(format!("/stream/?EIO=4&transport=polling&{query}"))
             .body(Body::from(body))
-            .unwrap();
+            .expect("a request");
         let answer = self.app.clone().oneshot(request);
         self.wait(async {
-            let answer = tokio::time::timeout(PATIENCE, answer)
-                .await
-                .unwrap()
-                .unwrap();
+            let answer = tokio::time::timeout(PATIENCE, answer).await;
+            let Ok(answer) = answer.expect("an answer in time");
             let status = answer.status();
-            let body = axum::body::to_bytes(answer.into_body(), 10_000)
-                .await
-                .unwrap();
-            (status, String::from_utf8(body.to_vec()).unwrap())
+            let body = axum::body::to_bytes(answer.into_body(), 10_000).await;
+            let body = body.expect("a short body");
+            (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
         })
     }
 

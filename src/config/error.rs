@@ -7,6 +7,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    #[cfg(feature = "redis")]
     pub(crate) const fn new(setting: &'static str, problem: &'static str) -> Self {
         Self { setting, problem }
     }

@@ -18,7 +18,11 @@ mod outside;
 mod presence;
 mod settings;
 
-pub use self::{error::ConfigError, outside::Config, settings::QueuePolicy};
+pub use self::{
+    error::ConfigError,
+    outside::{Config, PresenceConfig},
+    settings::QueuePolicy,
+};
 pub(crate) use self::{
     presence::PresenceSettings,
     settings::{Origins, Settings},

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, QueuePolicy, Settings};
+use super::{ConfigError, PresenceSettings, QueuePolicy, Settings};
 use crate::engine::Transport;
 
 /// Settings from outside. Every key may be missing; unknown keys are an error.
@@ -42,6 +42,55 @@ pub struct Config {
     pub report_to_client: Option<bool>,
     /// See [`PrimacronLayer::handshake_data`](crate::PrimacronLayer::handshake_data).
     pub handshake_data: Option<bool>,
+    /// How presence is kept in Redis.
+    pub presence: PresenceConfig,
+}
+
+/// Settings of presence from outside; in memory none of them matters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct PresenceConfig {
+    /// See [`PrimacronLayer::namespace`](crate::PrimacronLayer::namespace).
+    pub namespace: Option<String>,
+    /// See [`PrimacronLayer::liveness`](crate::PrimacronLayer::liveness), milliseconds.
+    pub lease_ms: Option<u64>,
+    /// See [`PrimacronLayer::liveness`](crate::PrimacronLayer::liveness), milliseconds.
+    pub suspect_ms: Option<u64>,
+    /// See [`PrimacronLayer::liveness`](crate::PrimacronLayer::liveness), milliseconds.
+    pub dead_ms: Option<u64>,
+    /// See [`PrimacronLayer::presence_wait`](crate::PrimacronLayer::presence_wait), milliseconds.
+    pub wait_ms: Option<u64>,
+    /// See [`PrimacronLayer::require_presence`](crate::PrimacronLayer::require_presence).
+    pub required: Option<bool>,
+    /// See [`PrimacronLayer::presence_batch`](crate::PrimacronLayer::presence_batch).
+    pub batch: Option<usize>,
+    /// See [`PrimacronLayer::presence_rate`](crate::PrimacronLayer::presence_rate).
+    pub rate: Option<u32>,
+    /// See [`PrimacronLayer::presence_backlog`](crate::PrimacronLayer::presence_backlog).
+    pub backlog: Option<usize>,
+    /// See [`PrimacronLayer::command_timeout`](crate::PrimacronLayer::command_timeout),
+    /// milliseconds.
+    pub command_timeout_ms: Option<u64>,
+}
+
+impl PresenceSettings {
+    fn apply(&mut self, config: &PresenceConfig) -> Result<(), ConfigError> {
+        let ms = |given: Option<u64>, otherwise| given.map_or(otherwise, Duration::from_millis);
+        each(config.namespace.as_deref(), |it| self.set_namespace(it))?;
+        self.set_liveness(
+            ms(config.lease_ms, self.lease),
+            ms(config.suspect_ms, self.suspect),
+            ms(config.dead_ms, self.dead),
+        )?;
+        self.set_wait(ms(config.wait_ms, self.wait))?;
+        each(config.batch, |it| self.set_batch(it))?;
+        each(config.rate, |it| self.set_rate(it))?;
+        each(config.backlog, |it| self.set_backlog(it))?;
+        self.set_command_timeout(ms(config.command_timeout_ms, self.command_timeout))?;
+        self.required = config.required.unwrap_or(self.required);
+        Ok(())
+    }
 }
 
 impl Settings {
@@ -63,6 +112,7 @@ impl Settings {
             concurrency,
             report_to_client,
             handshake_data,
+            presence,
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
         each(path.as_deref(), |path| self.set_path(path))?;
@@ -88,6 +138,7 @@ impl Settings {
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
         }
+        self.presence.apply(presence)?;
         self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
         self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
         Ok(())

@@ -139,6 +139,35 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_from_outside_is_refused_by_name() {
+        let refusal = |json: &str| {
+            let config: super::super::Config = serde_json::from_str(json).unwrap();
+            let mut settings = super::super::Settings::new(crate::notice::Noticeboard::new());
+            settings.apply(&config).map_err(|error| error.setting())
+        };
+        assert_eq!(
+            refusal(r#"{"presence": {"namespace": ""}}"#),
+            Err("namespace")
+        );
+        assert_eq!(
+            refusal(r#"{"presence": {"dead_ms": 900}}"#),
+            Err("liveness")
+        );
+        assert_eq!(
+            refusal(r#"{"presence": {"command_timeout_ms": 0}}"#),
+            Err("command_timeout")
+        );
+        assert_eq!(
+            refusal(r#"{"presence": {"batch": 0}}"#),
+            Err("presence_batch")
+        );
+        assert_eq!(
+            refusal(r#"{"presence": {"dead_ms": 9000, "namespace": "x"}}"#),
+            Ok(())
+        );
+    }
+
+    #[test]
     fn periods_that_make_no_sense_are_refused() {
         let ms = Duration::from_millis;
         for (lease, suspect, dead) in [

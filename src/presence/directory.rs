@@ -249,17 +249,20 @@ impl Directory {
         })
     }
 
-    /// Nobody is to wait for what is not stored yet.
-    pub(super) fn release_waiters(&mut self) {
+    /// Nobody is to wait for what is not stored yet: who it is.
+    pub(super) fn release_waiters(&mut self) -> Vec<User> {
         let hasher = self.hasher.clone();
+        let mut users = Vec::new();
         for fresh in std::mem::take(&mut self.queue) {
             if let Fresh::Put(user) = &fresh
                 && let Some(own) = self.bucket_of(user).get_mut(user, &hasher)
             {
                 own.waiter = None;
+                users.push(user.clone());
             }
             self.queue.push_back(fresh);
         }
+        users
     }
 
     /// Somebody else took the place of one of our sessions.

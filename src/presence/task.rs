@@ -85,14 +85,21 @@ impl PresenceTask {
                         *self.shared.cause.lock() = error.clone();
                         let wait = backoff;
                         backoff = (backoff * 2).min(MAX_BACKOFF);
-                        (core.handle_loss(error).into_iter().collect(), Some(wait))
+                        (core.handle_loss(error), Some(wait))
                     }
                 }
             };
             self.shared.news.notify_one();
             self.handle(changes).await;
+            self.shared.beats.send_modify(|beats| *beats += 1);
             if let Some(wait) = wait {
-                sleep(wait).await;
+                let hurry = self.shared.hurry.notified();
+                // While the store is away, haste does not help.
+                let backing_off = backoff != MIN_BACKOFF;
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = hurry, if !backing_off => {}
+                }
             }
         }
     }
