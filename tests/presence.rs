@@ -21,6 +21,13 @@ const LEASE: Duration = Duration::from_millis(100);
 const SUSPECT: Duration = Duration::from_millis(500);
 const DEAD: Duration = Duration::from_millis(800);
 
+#[allow(
+    unused_imports,
+    reason = "every test binary uses its own part of the harness"
+)]
+#[path = "common/mod.rs"]
+mod common;
+
 /// How long a test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,6 +51,37 @@ fn who_sees_the_open_packet_is_found_by_all_nodes() {
         Find::NotFound,
         "an account is not its neighbour"
     );
+}
+
+#[test]
+fn a_websocket_is_found_too() {
+    let redis = Redis::start();
+    let two = Node::start(&redis);
+    let raw = || {
+        let layer = redis.layer().codec(primacron::Raw).handshake_data(false);
+        layer.validate("message", |_: &primacron::Args, _: &primacron::User| true)
+    };
+    for layer in [raw(), raw().require_presence(true)] {
+        two.wait(async {
+            let server = common::Server::echo(|_| layer).await;
+            let synced = || server.handle.presence_state() == PresenceState::Synced;
+            common::until(synced).await;
+            let sees = |all: Vec<primacron::NodeInfo>| {
+                let mut all = all.into_iter();
+                all.any(|one| one.live && *one.id == *server.handle.node_id())
+            };
+            common::until(|| two.handle.nodes().is_ok_and(sees)).await;
+            let mut ws = common::Ws::open(&server).await;
+            let user = server
+                .handle
+                .users(primacron::To::All)
+                .pop()
+                .expect("a client");
+            let find = two.handle.find(user.account(), user.session()).await;
+            assert_eq!(find, Find::Found(server.handle.node_id().into()));
+            ws.assert_alive().await;
+        });
+    }
 }
 
 #[test]

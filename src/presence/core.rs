@@ -43,6 +43,8 @@ pub(super) struct Core {
     /// Whether the store was reached at the last attempt, once there was one.
     online: Option<bool>,
     next_check: u8,
+    /// Somebody asked for a node that is not known yet.
+    stranger: bool,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -57,6 +59,7 @@ impl Core {
             began: false,
             online: None,
             next_check: 0,
+            stranger: false,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
@@ -316,6 +319,11 @@ impl Core {
         self.is_online() && self.liveness.is_settled(now)
     }
 
+    /// Whether reading the table now would answer what was asked; says so once.
+    pub(super) fn met_stranger(&mut self) -> bool {
+        std::mem::take(&mut self.stranger)
+    }
+
     fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {
         if entry.node == self.node {
             // It would have been found in the directory.
@@ -333,6 +341,7 @@ impl Core {
             Some(Verdict::Suspect) => Owner::Unknown,
             None => {
                 self.liveness.handle_rumour(&entry.node, entry.epoch);
+                self.stranger = true;
                 Owner::Unknown
             }
         }

@@ -44,6 +44,10 @@ pub(super) struct Shared {
     pub(super) settings: PresenceSettings,
     pub(super) notices: Noticeboard,
     pub(super) supersede: Supersede,
+    /// The next heartbeat is wanted now.
+    pub(super) hurry: Notify,
+    /// How many heartbeats were answered.
+    pub(super) beats: watch::Sender<u64>,
     /// There is something to write.
     pub(super) news: Notify,
     pub(super) ending: watch::Sender<bool>,
@@ -89,6 +93,8 @@ impl Presence {
             settings,
             notices,
             supersede,
+            hurry: Notify::new(),
+            beats: watch::Sender::new(0),
             news: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),
@@ -159,13 +165,30 @@ impl Presence {
                 return here;
             }
             let full = full || lookup.entries.is_empty();
-            let (find, nonsense) = self.shared.core.lock().judge(now(), account, &lookup, full);
+            let judge = || {
+                let mut core = self.shared.core.lock();
+                let judged = core.judge(now(), account, &lookup, full);
+                (judged, core.met_stranger())
+            };
+            let ((mut find, nonsense), stranger) = judge();
             self.shared.tell_nonsense(nonsense);
+            if stranger {
+                self.meet().await;
+                find = judge().0.0;
+            }
             if let Some(find) = find {
                 return find;
             }
         }
         Find::Uncertain
+    }
+
+    /// Reads the table of nodes now: an entry names one that came since the last heartbeat.
+    async fn meet(&self) {
+        let mut beats = self.shared.beats.subscribe();
+        self.shared.hurry.notify_one();
+        // If it takes longer, nobody knows for sure.
+        drop(timeout(self.shared.settings.wait, beats.changed()).await);
     }
 
     fn find_here(&self, account: &str, session: &str) -> Option<Find> {

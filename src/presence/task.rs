@@ -91,8 +91,15 @@ impl PresenceTask {
             };
             self.shared.news.notify_one();
             self.handle(changes).await;
+            self.shared.beats.send_modify(|beats| *beats += 1);
             if let Some(wait) = wait {
-                sleep(wait).await;
+                let hurry = self.shared.hurry.notified();
+                // While the store is away, haste does not help.
+                let backing_off = backoff != MIN_BACKOFF;
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = hurry, if !backing_off => {}
+                }
             }
         }
     }

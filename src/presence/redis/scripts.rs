@@ -58,20 +58,18 @@ end
 /// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
 /// member.
 const PUT: &str = r"
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local node, sid, _, gen = entry(old)
 local here = node == ARGV[2]
 local mine = here and sid == ARGV[4]
 local wanted, lost = tonumber(ARGV[5]), 0
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
 if mine then
   wanted = math.max(wanted, gen)
-elseif here or (ARGV[6] == '1' and now() - wanted < 1000000) then
-  wanted = math.max(wanted, gen + 1, now())
+elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
+  wanted = math.max(wanted, gen + 1, now)
 elseif gen >= wanted then
   lost = 1
 end

@@ -53,6 +53,8 @@ struct Node {
     next_beat: Instant,
     /// It does nothing until then, and wakes without knowing.
     frozen_until: Instant,
+    /// When sessions ended here.
+    closed: BTreeMap<(String, String), Instant>,
     outlived: u64,
     cleared: HashSet<Arc<str>>,
 }
@@ -127,6 +129,7 @@ impl World {
             open: BTreeMap::new(),
             next_beat: self.now,
             frozen_until: self.now,
+            closed: BTreeMap::new(),
             outlived: 0,
             cleared: HashSet::new(),
         });
@@ -198,6 +201,7 @@ impl World {
         let key = node.open.keys().nth(which).unwrap().clone();
         let open = node.open.remove(&key).unwrap();
         node.core.directory.disconnect(&open.user);
+        node.closed.insert(key, self.now);
     }
 
     fn step(&mut self) {
@@ -270,6 +274,19 @@ impl World {
             let context = format!("seed {} at {:?}", self.seed, self.now - self.start);
             match &find {
                 Find::Found(node) => {
+                    let owner = self.nodes.iter().find(|one| **one.core.node() == **node);
+                    let key = (account.clone(), session.clone());
+                    let closed = owner.filter(|owner| !owner.open.contains_key(&key));
+                    let closed = closed.filter(|owner| owner.frozen_until < self.now);
+                    let closed = closed.filter(|owner| owner.core.state() == PresenceState::Synced);
+                    let closed = closed.and_then(|owner| owner.closed.get(&key));
+                    if let Some(closed) = closed {
+                        let since = self.now - *closed;
+                        assert!(
+                            since <= Duration::from_secs(1),
+                            "{context}: left for {since:?}"
+                        );
+                    }
                     if let Some(killed) = self.killed.get(&**node) {
                         let since = self.now - *killed;
                         assert!(

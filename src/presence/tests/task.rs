@@ -202,3 +202,32 @@ async fn who_waits_when_the_store_is_lost_waits_no_longer() {
     pass(Duration::from_millis(1)).await;
     assert_eq!(node.names(), ["error::connect", "presence::offline"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_older_epoch_wrote_does_not_count() {
+    let store = Memory::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    store.plant("ann", "s9", "1|one|1|5|old");
+    assert_eq!(
+        two.presence.find("ann", "s9").await,
+        Find::Found("one".into())
+    );
+    store.declare_dead("one");
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(one.presence.state(), PresenceState::Synced);
+    assert_eq!(two.presence.find("ann", "s9").await, Find::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_came_just_now_is_found_at_once() {
+    let store = Memory::default();
+    let one = Node::start("one", &store);
+    pass(Duration::from_millis(5100)).await;
+    let two = Node::start("two", &store);
+    assert!(two.connect(&ann()).await);
+    assert_eq!(
+        one.presence.find("ann", "s1").await,
+        Find::Found("two".into())
+    );
+}
