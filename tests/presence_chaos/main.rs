@@ -6,6 +6,7 @@
 
 #![cfg(feature = "redis")]
 
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support_redis/mod.rs"]
