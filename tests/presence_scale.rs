@@ -64,7 +64,9 @@ async fn a_hundred_thousand_sessions_are_found_again_after_a_flush() {
 
 fn node(redis: &Redis) -> (Router, Handle) {
     let config = Config::from_url(redis.url());
-    let pool = config.create_pool(Some(Runtime::Tokio1)).unwrap();
+    let pool = config
+        .create_pool(Some(Runtime::Tokio1))
+        .expect("an address");
     let layer = PrimacronLayer::new(pool)
         .namespace("scale")
         .ping_interval(Duration::from_secs(3_600))
@@ -80,14 +82,15 @@ async fn connect(app: &Router) -> Vec<(String, String)> {
     let connect = async |number: usize| {
         let account = format!("account-{}", number / EACH);
         let uri = format!("/stream/?EIO=4&transport=polling&account={account}");
-        let request = Request::get(uri).body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
+        let request = Request::get(uri).body(Body::empty()).expect("a request");
+        let response = app.clone().oneshot(request).await.expect("never fails");
         assert_eq!(response.status(), StatusCode::OK);
         let body = axum::body::to_bytes(response.into_body(), 1_024)
             .await
-            .unwrap();
-        let open: Value = serde_json::from_slice(&body[1..]).unwrap();
-        (account, open["session"].as_str().unwrap().to_owned())
+            .expect("a body");
+        let open: Value = serde_json::from_slice(&body[1..]).expect("an open packet");
+        let session = open["session"].as_str().expect("a session");
+        (account, session.to_owned())
     };
     let connecting = stream::iter((0..SESSIONS).map(connect));
     connecting.buffer_unordered(512).collect().await

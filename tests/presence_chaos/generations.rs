@@ -25,7 +25,9 @@ struct Member {
 impl Member {
     async fn start(redis: &str) -> Self {
         let config = Config::from_url(redis);
-        let pool = config.create_pool(Some(Runtime::Tokio1)).unwrap();
+        let pool = config
+            .create_pool(Some(Runtime::Tokio1))
+            .expect("an address");
         let layer = PrimacronLayer::new(pool)
             .namespace("generations")
             .session_id(chosen)

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 #![cfg(feature = "redis")]
 
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support_redis/mod.rs"]
