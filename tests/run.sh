@@ -75,11 +75,11 @@ features() {
 msrv() { cargo metadata --all-features --format-version 1 | node tests/msrv.mjs; }
 
 client() {
-  cd tests/client && npm ci && PRIMACRON_NODE=$node node --test --test-reporter=tap
+  cd tests/client && npm ci && PRIMACRON_NODE=$node timeout 600 node --test --test-reporter=tap
 }
 
 browser() {
-  cd tests/browser && npm ci && PRIMACRON_EXAMPLES=$examples CHROMIUM=$(command -v chromium) node --test --test-reporter=tap
+  cd tests/browser && npm ci && PRIMACRON_EXAMPLES=$examples CHROMIUM=$(command -v chromium) timeout 600 node --test --test-reporter=tap
 }
 
 part_format() { step "Format" cargo fmt --check; }

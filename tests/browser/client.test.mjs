@@ -148,20 +148,23 @@ test("a websocket that breaks off while it takes over costs nothing", async (t) 
   const node = await startNode(t);
   const proxy = await startProxy(t, node.url, { upgrades: "drop" });
   const page = await openPage(t, proxy.url);
+  // Before the client connects: its first try may be over before the page is asked again.
+  await page.evaluate(() => {
+    const { close } = WebSocket.prototype;
+    globalThis.attempts = 0;
+    WebSocket.prototype.close = function () {
+      globalThis.attempts++;
+      close.call(this);
+    };
+  });
   await connected(page, { transports: ["polling", "websocket"] });
 
   const found = await page.evaluate(async () => {
-    const { close } = WebSocket.prototype;
-    let attempts = 0;
-    WebSocket.prototype.close = function () {
-      attempts++;
-      close.call(this);
-    };
     let sent = 0;
-    while (attempts === 0) {
+    do {
       socket.emit("echo", String(sent++));
       await new Promise((resolve) => setTimeout(resolve));
-    }
+    } while (globalThis.attempts === 0);
     const answer = await socket.request("echo", "after");
     return { answer, heard, sent };
   });
