@@ -218,7 +218,20 @@ impl Notice {
                 truncate(event);
             }
             Self::Handler { event, .. } => truncate(event),
-            _ => {}
+            Self::Connect { .. }
+            | Self::Upgrade { .. }
+            | Self::Disconnect { .. }
+            | Self::QueueFull { .. }
+            | Self::Reject { .. }
+            | Self::ConnectError { .. }
+            | Self::DisconnectError { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::PresenceOffline { .. }
+            | Self::PresenceOnline
+            | Self::PresenceFenced
+            | Self::PresenceInvalid { .. }
+            | Self::UnverifiedAccount => {}
         }
         self
     }
