@@ -8,7 +8,7 @@
 //! assert_eq!(error.to_string(), "the game is over");
 //! ```
 
-use std::{borrow::Cow, error::Error};
+use std::{borrow::Cow, error::Error, sync::Arc};
 
 use http::StatusCode;
 
@@ -41,6 +41,21 @@ impl PublicError {
         }
         None
     }
+}
+
+/// Why a store did not do something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a store nobody keeps a directory")
+)]
+pub(crate) enum StoreError {
+    /// It could not be reached, or not in time; what was asked may have happened.
+    #[error("{0}")]
+    Unreachable(Arc<str>),
+    /// It does not do this one thing.
+    #[error("{0}")]
+    Refused(Arc<str>),
 }
 
 /// Why an account was not given to a request.

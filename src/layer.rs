@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 #[cfg(feature = "redis")]
-use crate::presence::IntoRedis;
+use crate::redis::IntoRedis;
 use crate::{
     account::{AccountFn, erase},
     config::{ConfigError, Settings},

@@ -80,6 +80,7 @@
 //! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
 //! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
 //!   may connect.
+//! - `redis`: a connection out of any pool, and scripts.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
@@ -106,6 +107,8 @@ mod notice;
     allow(dead_code, reason = "without a store nobody keeps a directory")
 )]
 mod presence;
+#[cfg(feature = "redis")]
+mod redis;
 mod respond;
 mod serve;
 mod service;
@@ -137,7 +140,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "redis")]
-pub use crate::presence::{IntoRedis, Redis};
+pub use crate::redis::{IntoRedis, Redis};
 
 /// The programs of the README, which must compile.
 #[cfg(doctest)]

@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::fan::Fan;
 #[cfg(feature = "redis")]
-use crate::presence::Redis;
+use crate::redis::Redis;
 use crate::{
     connection::{Connection, Registry},
     engine::CloseReason,

@@ -15,6 +15,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "config",
     "account",
     "gate",
+    "redis",
     "presence",
     "bus",
     "connection",

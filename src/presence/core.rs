@@ -2,13 +2,13 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     directory::{Directory, Event},
-    job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment, parse_eviction},
+    job::{Beat, Job, Lookup, Reply, Table, commitment, parse_eviction},
     keys::{BUCKETS, bucket},
     liveness::{Liveness, Periods, Verdict},
     types::{Find, Located, NodeInfo, PresenceState, Sessions},
     value::{Entry, Lease},
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 /// How many buckets are looked at with each heartbeat.
 const CHECKS: u8 = 16;

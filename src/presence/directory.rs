@@ -10,11 +10,11 @@ use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
-    job::{Job, StoreError},
+    job::Job,
     keys::{BUCKETS, bucket},
     own::{Bucket, Own, Phase},
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 /// A first attempt after more than this comes too late to take the place of whatever is there.
 const FRESH: Duration = Duration::from_secs(1);

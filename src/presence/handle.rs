@@ -13,13 +13,13 @@ use tokio::{
 use super::{
     Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
-    job::StoreError,
     keys::Keys,
     liveness::Periods,
     store::Store,
 };
 use crate::{
     config::PresenceSettings,
+    error::StoreError,
     message::User,
     notice::{Notice, Noticeboard},
 };
@@ -279,7 +279,7 @@ pub(super) fn now() -> Instant {
 impl Presence {
     /// Presence in Redis: a handle and its task.
     pub(crate) fn in_redis(
-        redis: super::Redis,
+        redis: crate::redis::Redis,
         node: &str,
         settings: PresenceSettings,
         notices: Noticeboard,

@@ -50,17 +50,6 @@ pub(super) enum Reply {
     Uncommit,
 }
 
-/// Why a store did not do something.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StoreError {
-    /// It could not be reached, or not in time; what was asked may have happened.
-    #[error("{0}")]
-    Unreachable(Arc<str>),
-    /// It does not do this one thing.
-    #[error("{0}")]
-    Refused(Arc<str>),
-}
-
 /// The heartbeat of a node.
 #[derive(Clone, Debug)]
 pub(super) struct Beat {

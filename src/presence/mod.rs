@@ -29,7 +29,5 @@ mod tests;
 mod types;
 mod value;
 
-#[cfg(feature = "redis")]
-pub use self::redis::{IntoRedis, Redis};
 pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
 pub(crate) use self::{handle::Presence, task::PresenceTask};

@@ -1,11 +1,11 @@
 use futures_util::future::BoxFuture;
 
 use super::{
-    job::{Beat, Job, Lookup, Reply, StoreError, Table},
+    job::{Beat, Job, Lookup, Reply, Table},
     liveness::Corpse,
     value::Lease,
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 /// What a store answers some day; within a time of the store's own.
 pub(super) type Later<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        job::{Job, Reply, StoreError},
+        job::{Job, Reply},
         keys::bucket,
         own::{Bucket, Phase},
     },
     Directory, Event,
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 /// What becomes of a batch.
 impl Directory {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use deadpool_redis::redis::Value;
 
 use crate::{
+    error::StoreError,
     message::User,
     presence::{
-        job::{Job, Lookup, Reply, StoreError, Table},
+        job::{Job, Lookup, Reply, Table},
         keys::parse_member,
     },
 };

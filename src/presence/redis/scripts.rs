@@ -1,13 +1,4 @@
-use std::fmt::Write as _;
-
-use sha1::{Digest, Sha1};
-
-/// One step inside of the store, in one slot.
-pub(super) struct Script {
-    pub(super) text: String,
-    /// Its name in the store.
-    pub(super) sha: String,
-}
+use crate::redis::Script;
 
 /// All that the store does for us in steps of its own.
 pub(super) struct Scripts {
@@ -146,21 +137,21 @@ return removed
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let with_entry = |text: &str| Script::new(format!("{ENTRY}{text}"));
+        let with_entry = |text: &str| Script::new(&format!("{ENTRY}{text}"));
         Self {
-            beat: Script::new(BEAT.to_owned()),
+            beat: Script::new(BEAT),
             put: with_entry(PUT),
             delete: with_entry(DELETE),
             commit: with_entry(COMMIT),
-            find: Script::new(FIND.to_owned()),
-            sessions: Script::new(SESSIONS.to_owned()),
-            replace: Script::new(REPLACE.to_owned()),
+            find: Script::new(FIND),
+            sessions: Script::new(SESSIONS),
+            replace: Script::new(REPLACE),
             reap: with_entry(REAP),
         }
     }
 
-    pub(super) const fn all(&self) -> [&Script; 8] {
-        [
+    pub(super) fn all(&self) -> Vec<Script> {
+        let all = [
             &self.beat,
             &self.put,
             &self.delete,
@@ -169,17 +160,7 @@ impl Scripts {
             &self.sessions,
             &self.replace,
             &self.reap,
-        ]
-    }
-}
-
-impl Script {
-    fn new(text: String) -> Self {
-        let mut sha = String::with_capacity(40);
-        for byte in Sha1::digest(&text) {
-            // Writing into a String does not fail.
-            let _ = write!(sha, "{byte:02x}");
-        }
-        Self { text, sha }
+        ];
+        all.into_iter().cloned().collect()
     }
 }

@@ -2,17 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{Cmd, Value, cmd};
 
-use super::{Redis, link::Link, parse, scripts::Script};
+use super::{parse, scripts::Scripts};
 use crate::{
+    error::StoreError,
     ids::random_id,
     message::User,
     presence::{
-        job::{Beat, Job, Lookup, Reply, StoreError, Table},
+        job::{Beat, Job, Lookup, Reply, Table},
         keys::{Keys, bucket, member, parse_member},
         liveness::Corpse,
         store::{Later, Reaped, Store, Written},
         value::Lease,
     },
+    redis::{Link, Redis, Script},
 };
 
 /// How long one node's claim to clear up after another one lasts, in milliseconds.
@@ -27,19 +29,22 @@ const REAP: u64 = 200;
 /// The directory in Redis.
 struct RedisStore {
     link: Link,
+    scripts: Scripts,
     keys: Keys,
 }
 
 impl RedisStore {
     fn new(redis: Redis, namespace: &str, timeout: Duration) -> Self {
+        let scripts = Scripts::new();
         Self {
-            link: Link::new(redis.pool, timeout),
+            link: Link::new(redis, scripts.all(), timeout),
+            scripts,
             keys: Keys::new(namespace),
         }
     }
 
     fn put(&self, node: &str, job: &Job) -> Cmd {
-        let scripts = self.link.scripts();
+        let scripts = &self.scripts;
         match job {
             Job::Put {
                 user,
@@ -68,7 +73,7 @@ impl RedisStore {
                 epoch,
             } => {
                 let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
-                let mut commit = eval(&scripts.commit, &keys);
+                let mut commit = scripts.commit.on(&keys);
                 commit.arg(node).arg(*epoch);
                 commit
                     .arg(expected.as_deref().unwrap_or_default())
@@ -90,7 +95,7 @@ impl RedisStore {
             self.keys.index(bucket, node),
             self.keys.marker(bucket),
         ];
-        eval(script, &keys)
+        script.on(&keys)
     }
 
     /// What the three keys of an account have to say.
@@ -101,11 +106,11 @@ impl RedisStore {
             self.keys.marker(bucket),
             self.keys.written(bucket),
         ];
-        eval(script, &keys)
+        script.on(&keys)
     }
 
     async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
-        let mut replace = eval(&self.link.scripts().replace, &[self.keys.leases()]);
+        let mut replace = self.scripts.replace.on(&[self.keys.leases()]);
         replace.arg(node).arg(seen).arg(new);
         Ok(parse::number(self.link.call(replace).await?)? == 1)
     }
@@ -134,7 +139,7 @@ impl RedisStore {
                 .iter()
                 .map(|(account, _, _)| self.keys.account(account)),
         );
-        let mut reap = eval(&self.link.scripts().reap, &keys);
+        let mut reap = self.scripts.reap.on(&keys);
         reap.arg(node).arg(epoch);
         for (_, session, member) in &known {
             reap.arg(session).arg(member);
@@ -148,7 +153,7 @@ impl Store for RedisStore {
     fn beat<'a>(&'a self, node: &'a str, beat: &'a Beat) -> Later<'a, Table> {
         Box::pin(async move {
             let keys = [self.keys.leases(), self.keys.evictions(node)];
-            let mut call = eval(&self.link.scripts().beat, &keys);
+            let mut call = self.scripts.beat.on(&keys);
             call.arg(node)
                 .arg(beat.lease.encode())
                 .arg(beat.lease.epoch);
@@ -174,7 +179,7 @@ impl Store for RedisStore {
 
     fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup> {
         Box::pin(async move {
-            let mut find = self.on_account(&self.link.scripts().find, account);
+            let mut find = self.on_account(&self.scripts.find, account);
             find.arg(session).arg(u8::from(full));
             parse::found(session, self.link.call(find).await?)
         })
@@ -182,7 +187,7 @@ impl Store for RedisStore {
 
     fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup> {
         Box::pin(async move {
-            let read = self.on_account(&self.link.scripts().sessions, account);
+            let read = self.on_account(&self.scripts.sessions, account);
             parse::sessions(self.link.call(read).await?)
         })
     }
@@ -236,12 +241,6 @@ impl Store for RedisStore {
             Ok(())
         })
     }
-}
-
-fn eval(script: &Script, keys: &[String]) -> Cmd {
-    let mut eval = cmd("EVALSHA");
-    eval.arg(&script.sha).arg(keys.len()).arg(keys);
-    eval
 }
 
 /// A store of this kind, for a node.

@@ -6,13 +6,13 @@ use std::{
 use parking_lot::Mutex;
 
 use super::super::{
-    job::{Beat, Job, Lookup, Reply, StoreError, Table, commitment},
+    job::{Beat, Job, Lookup, Reply, Table, commitment},
     keys::{BUCKETS, bucket, member, parse_member},
     liveness::Corpse,
     store::{Later, Reaped, Store, Written},
     value::{Entry, Lease},
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]

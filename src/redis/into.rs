@@ -1,7 +1,7 @@
 use super::link::Pool;
 use crate::config::ConfigError;
 
-/// Where the directory is kept: a pool of connections to Redis.
+/// Where nodes meet: a pool of connections to Redis.
 ///
 /// Made from what [`IntoRedis`] takes.
 #[derive(Clone)]

@@ -1,15 +1,13 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection, cmd,
+    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::{
-    super::job::StoreError,
-    scripts::{Script, Scripts},
-};
+use super::{Redis, Script};
+use crate::error::StoreError;
 
 /// A pool of any kind.
 #[derive(Clone)]
@@ -32,9 +30,9 @@ enum Connection {
 /// The one connection of a node, taken out of the pool, and made anew when it breaks.
 ///
 /// Every call ends within the command timeout.
-pub(super) struct Link {
+pub(crate) struct Link {
     pool: Pool,
-    scripts: Scripts,
+    scripts: Vec<Script>,
     timeout: Duration,
     connection: Mutex<Option<Connection>>,
     /// One at a time connects.
@@ -42,22 +40,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(pool: Pool, timeout: Duration) -> Self {
+    /// Nothing is connected yet. The scripts are made known to every server that it meets.
+    pub(crate) fn new(redis: Redis, scripts: Vec<Script>, timeout: Duration) -> Self {
         Self {
-            pool,
-            scripts: Scripts::new(),
+            pool: redis.pool,
+            scripts,
             timeout,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
         }
     }
 
-    pub(super) const fn scripts(&self) -> &Scripts {
-        &self.scripts
-    }
-
     /// Calls one script.
-    pub(super) async fn call(&self, call: Cmd) -> Result<Value, StoreError> {
+    pub(crate) async fn call(&self, call: Cmd) -> Result<Value, StoreError> {
         let mut results = self.call_all(vec![call]).await?;
         results
             .pop()
@@ -65,7 +60,7 @@ impl Link {
     }
 
     /// Calls many, in order on one server; on a Cluster at the same time, in order a slot.
-    pub(super) async fn call_all(
+    pub(crate) async fn call_all(
         &self,
         calls: Vec<Cmd>,
     ) -> Result<Vec<Result<Value, StoreError>>, StoreError> {
@@ -153,13 +148,8 @@ impl Connection {
         }
     }
 
-    async fn load(&self, scripts: &Scripts) -> RedisResult<()> {
-        let load = |script: &Script| {
-            let mut load = cmd("SCRIPT");
-            load.arg("LOAD").arg(&script.text);
-            load
-        };
-        let loads: Vec<Cmd> = scripts.all().into_iter().map(load).collect();
+    async fn load(&self, scripts: &[Script]) -> RedisResult<()> {
+        let loads: Vec<Cmd> = scripts.iter().map(Script::load).collect();
         for loaded in self.send(&loads).await? {
             loaded?;
         }

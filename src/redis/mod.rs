@@ -1,0 +1,16 @@
+//! Redis as the rooms above need it: a connection out of any pool, and scripts.
+//!
+//! ```
+//! use primacron::{PrimacronLayer, Redis, IntoRedis};
+//!
+//! let redis: Redis = "redis://127.0.0.1/".into_redis()?;
+//! let layer = PrimacronLayer::new(redis);
+//! # Ok::<(), primacron::ConfigError>(())
+//! ```
+
+mod into;
+mod link;
+mod script;
+
+pub use self::into::{IntoRedis, Redis};
+pub(crate) use self::{link::Link, script::Script};
