@@ -209,14 +209,6 @@ impl Node {
                 "account",
                 Args::from_values(vec![text(1).into()]),
             ),
-            "close" => {
-                let (account, session) = (text(0), text(1));
-                let closed = self
-                    .handle
-                    .close(To::session(&account, &session), "closed by a client");
-                let outcome = if closed > 0 { "enqueued" } else { "no_session" };
-                Ok(Reply::event("outcome", [outcome]))
-            }
             "whoami" => Ok(Reply::event(
                 "whoami",
                 [
@@ -244,6 +236,17 @@ impl Node {
         Ok(Reply::event("sessions", sessions))
     }
 
+    async fn close(self, account: String, session: String) -> Answer {
+        let to = To::session(&account, &session);
+        let closed = self.handle.close(to, "closed by a client").await;
+        let is_there = closed
+            .nodes
+            .iter()
+            .any(|node| matches!(node.result, Ok(1..)));
+        let outcome = if is_there { "enqueued" } else { "no_session" };
+        Ok(Reply::event("outcome", [outcome]))
+    }
+
     fn send(&self, to: To<'_>, event: &str, args: Args) -> Result<Reply, PublicError> {
         match self.handle.try_send(to, event, args) {
             Ok(_) => Ok(Reply::none()),
@@ -266,6 +269,7 @@ impl Service<Message> for Node {
         match message.event() {
             "find" => Either::Right(Box::pin(self.clone().look_up(text(0), Some(text(1))))),
             "sessions" => Either::Right(Box::pin(self.clone().look_up(text(0), None))),
+            "close" => Either::Right(Box::pin(self.clone().close(text(0), text(1)))),
             _ => Either::Left(ready(self.answer(&message))),
         }
     }

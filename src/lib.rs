@@ -82,6 +82,7 @@
 //!   may connect.
 //! - `redis`: a connection out of any pool, and scripts.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
+//! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
@@ -90,6 +91,7 @@
 
 mod account;
 mod body;
+mod bus;
 mod client;
 mod config;
 mod connection;
@@ -121,6 +123,7 @@ mod websocket;
 pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
+    bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
     config::{Config, ConfigError, PresenceConfig, QueuePolicy},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
@@ -132,7 +135,7 @@ pub use crate::{
         Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
         Socket, User, Verdict, WireKind,
     },
-    node::{Handle, Sent, To},
+    node::{Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
     serve::{Serve, serve},

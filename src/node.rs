@@ -15,6 +15,7 @@
 mod begin;
 mod fan;
 mod find;
+mod verbs;
 
 use std::{
     fmt,
@@ -32,9 +33,12 @@ use self::fan::Fan;
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{
+    bus::Sent,
     connection::{Connection, Registry},
     engine::CloseReason,
-    message::{IntoArgs, Outlet as _, PushError, SendError, Socket, User, encode_event, push},
+    message::{
+        Codec, IntoArgs, Json, Outlet as _, PushError, SendError, Socket, User, encode_event, push,
+    },
     notice::{Noticeboard, Notices},
     presence::Presence,
 };
@@ -46,6 +50,8 @@ pub(crate) struct Node {
     notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
+    /// How messages look on the wire, once a service was made.
+    codec: OnceLock<Arc<dyn Codec>>,
     /// Where the directory is kept; nowhere but in this process without.
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
@@ -59,6 +65,7 @@ impl Node {
             notices,
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),
+            codec: OnceLock::new(),
             #[cfg(feature = "redis")]
             redis: None,
         }
@@ -70,6 +77,11 @@ impl Node {
         return self.redis.is_some();
         #[cfg(not(feature = "redis"))]
         false
+    }
+
+    /// Before there is a service nobody is connected, and any codec will do.
+    fn codec(&self) -> &dyn Codec {
+        self.codec.get().map_or(&Json, |codec| &**codec)
     }
 
     /// Whether new connections are refused.
@@ -150,16 +162,6 @@ impl<'a> From<&'a User> for To<'a> {
     fn from(user: &'a User) -> Self {
         Self::session(user.account(), user.session())
     }
-}
-
-/// What became of something that was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Sent {
-    /// So many connections have it in their queue.
-    pub queued: usize,
-    /// So many did not take it: their queue was full, or they were closing.
-    pub refused: usize,
 }
 
 /// The way to everybody who is connected, from anywhere in the program.
@@ -258,22 +260,6 @@ impl Handle {
         Ok(sent)
     }
 
-    /// Closes connections after what is queued was sent; gives back how many. The reason shows up
-    /// in their `disconnect` notices.
-    pub fn close<'a>(
-        &self,
-        to: impl Into<To<'a>>,
-        reason: impl Into<std::borrow::Cow<'static, str>>,
-    ) -> usize {
-        let reason = CloseReason::Application(reason.into());
-        let mut closed = 0;
-        self.for_each(to.into(), |connection| {
-            connection.close(reason.clone());
-            closed += 1;
-        });
-        closed
-    }
-
     /// The socket of a session, if it is connected to this node.
     #[must_use]
     pub fn socket(&self, account: &str, session: &str) -> Option<Socket> {
@@ -368,22 +354,6 @@ impl fmt::Debug for Handle {
         f.debug_struct("Handle")
             .field("node", &self.node_id())
             .finish_non_exhaustive()
-    }
-}
-
-impl Sent {
-    fn one(queued: bool) -> Self {
-        let mut sent = Self::default();
-        sent.count(queued);
-        sent
-    }
-
-    fn count(&mut self, queued: bool) {
-        if queued {
-            self.queued += 1;
-        } else {
-            self.refused += 1;
-        }
     }
 }
 

@@ -216,7 +216,7 @@ async fn a_query_as_long_as_a_server_takes() {
         assert_eq!(answer.status(), if is_repeated { 400 } else { 200 });
     }
 
-    server.handle.close(To::All, "enough");
+    server.handle.close(To::All, "enough").await;
     assert_unharmed(&server, 0).await;
 }
 
@@ -402,7 +402,7 @@ async fn messages_whose_answers_nobody_reads_on_polling() {
     assert!(queued <= QUEUE + body.len(), "{queued}");
     while client.poll(&server).await.status() == 200 && server.handle.queued_bytes(To::All) > 0 {}
     stuck.answer().await.assert(200, "ok");
-    server.handle.close(To::All, "enough");
+    server.handle.close(To::All, "enough").await;
     assert_unharmed(&server, 0).await;
 }
 
@@ -513,7 +513,7 @@ async fn clients_that_come_and_vanish_in_every_state() {
         within(task).await.unwrap();
     }
 
-    server.handle.close(To::All, "enough");
+    server.handle.close(To::All, "enough").await;
     until(|| server.handle.count(To::All) == 0).await;
     assert_unharmed(&server, 0).await;
 }

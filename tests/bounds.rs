@@ -245,7 +245,7 @@ async fn a_post_is_read_no_longer_than_its_connection_lives() {
     let post = tokio::spawn(app.clone().oneshot(request));
     settle().await;
 
-    handle.close(To::All, "enough");
+    handle.close(To::All, "enough").await;
 
     let answer = soon(post).await.unwrap().unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);

@@ -195,7 +195,8 @@ async fn close_tells_how_many_and_why_after_what_is_queued() {
     settle().await;
 
     handle.try_send(To::Account("ann"), "news", (1,)).unwrap();
-    assert_eq!(handle.close(To::Account("ann"), "signed out"), 2);
+    let closed = handle.close(To::Account("ann"), "signed out").await;
+    assert_eq!(closed.nodes[0].result, Ok(2));
 
     for _ in 0..2 {
         assert_eq!(
@@ -270,7 +271,7 @@ async fn who_waits_to_send_hears_that_the_connection_closed() {
     let waiting = socket.send("news", ("x".repeat(700),));
     tokio::pin!(waiting);
     assert!(is_stuck(&mut waiting).await);
-    handle.close(To::All, "enough");
+    handle.close(To::All, "enough").await;
 
     assert!(matches!(waiting.await, Err(SendError::Closed)));
 }

@@ -73,7 +73,7 @@ async fn a_callback_hears_every_notice_by_its_name_and_in_order() {
         client.packet().await;
     }
     get(&app, "/stream/?EIO=3&transport=polling&account=ann").await;
-    handle.close(To::All, "enough");
+    handle.close(To::All, "enough").await;
     client.until_closed().await;
 
     assert_eq!(
@@ -208,7 +208,7 @@ async fn a_disconnect_says_why() {
     );
 
     let _client = Polling::connect(&app, "ann").await;
-    handle.close(To::Account("ann"), "signed out");
+    handle.close(To::Account("ann"), "signed out").await;
     let reason = reason_of_the_end(&mut notices).await;
     assert_eq!(reason, CloseReason::Application("signed out".into()));
     assert_eq!(

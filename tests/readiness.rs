@@ -558,7 +558,7 @@ async fn a_message_that_waits_for_room_does_not_outlive_its_client() {
         "the client does not read"
     );
 
-    handle.close(primacron::To::All, "enough");
+    handle.close(primacron::To::All, "enough").await;
     sleep(60 * SECOND).await;
 
     assert_eq!(tasks(), before, "its task has ended");

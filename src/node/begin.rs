@@ -1,4 +1,3 @@
-#[cfg(feature = "redis")]
 use std::sync::Arc;
 
 #[cfg(feature = "redis")]
@@ -18,6 +17,7 @@ impl Owner {
     #[cfg(feature = "redis")]
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
+        node.codec.get_or_init(|| Arc::clone(&settings.codec));
         let Some(redis) = &node.redis else {
             return;
         };
@@ -46,11 +46,10 @@ impl Owner {
         });
     }
 
-    /// Without a store there is nothing to begin.
+    /// Without a store there is no directory to begin.
     #[cfg(not(feature = "redis"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "it has something to do with the feature redis"
-    )]
-    pub(crate) const fn begin(&self, _: &Settings) {}
+    pub(crate) fn begin(&self, settings: &Settings) {
+        let codec = || Arc::clone(&settings.codec);
+        self.node().codec.get_or_init(codec);
+    }
 }

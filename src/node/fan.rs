@@ -1,5 +1,5 @@
-use super::Sent;
 use crate::{
+    bus::Sent,
     connection::Connection,
     message::{Frame, IntoArgs, Outlet as _, SendError, encode_event, is_reserved},
 };
