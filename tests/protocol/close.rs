@@ -95,7 +95,8 @@ async fn a_held_get_hears_that_the_server_closes() {
     let client = Poller::open(&server).await;
     let mut poll = client.hold_poll(&server).await;
 
-    assert_eq!(server.handle.close(To::All, "enough"), 1);
+    let closed = server.handle.close(To::All, "enough").await;
+    assert_eq!(closed.nodes[0].result, Ok(1));
 
     poll.answer().await.assert(200, "1");
     client.assert_gone(&server).await;
@@ -111,7 +112,7 @@ async fn the_next_get_hears_that_the_server_closed() {
     let mut server = Server::calm().await;
     let client = Poller::open(&server).await;
 
-    server.handle.close(To::All, "enough");
+    server.handle.close(To::All, "enough").await;
     server.disconnected().await;
 
     client.post(&server, "4a").await.assert_error(400, 1);
@@ -130,7 +131,8 @@ async fn what_is_queued_goes_out_before_the_server_closes() {
     for text in ["a", "b"] {
         server.handle.try_send(To::All, "message", (text,)).unwrap();
     }
-    assert_eq!(server.handle.close(To::All, "enough"), 2);
+    let closed = server.handle.close(To::All, "enough").await;
+    assert_eq!(closed.nodes[0].result, Ok(2));
     server.disconnected().await;
     server.disconnected().await;
 

@@ -329,7 +329,7 @@ async fn a_close_during_the_upgrade_closes_both() {
     let client = Poller::open(&server).await;
     let mut ws = Ws::probed(&server, &client.sid).await;
 
-    server.handle.close(To::All, "enough");
+    server.handle.close(To::All, "enough").await;
 
     ws.assert_closed(1000).await;
     client.poll(&server).await.assert(200, "1");
