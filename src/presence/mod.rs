@@ -19,6 +19,8 @@ mod handle;
 mod job;
 mod keys;
 mod liveness;
+#[cfg(test)]
+mod memory;
 mod own;
 #[cfg(feature = "redis")]
 mod redis;

@@ -5,7 +5,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::super::{
+use super::{
     job::{Beat, Job, Lookup, Reply, Table, commitment},
     keys::{BUCKETS, bucket, member, parse_member},
     liveness::Corpse,
