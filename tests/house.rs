@@ -16,6 +16,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "account",
     "gate",
     "redis",
+    "reach",
     "presence",
     "bus",
     "connection",
@@ -29,6 +30,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "future",
     "service",
     "layer",
+    "cluster",
     "serve",
     "testing",
 ];

@@ -1,112 +1,82 @@
+mod part;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
+use self::part::Part;
 use super::{
-    job::{Beat, Job, Lookup, Reply, Table, commitment},
-    keys::{BUCKETS, bucket, member, parse_member},
+    job::{Beat, Job, Lookup, Reply, Table},
+    keys::bucket,
     liveness::Corpse,
     store::{Later, Reaped, Store, Written},
-    value::{Entry, Lease},
+    value::Lease,
 };
-use crate::{error::StoreError, message::User};
+use crate::{error::StoreError, message::User, reach::Reach};
+
+/// So many evictions wait for a node to fetch them. Beyond that the oldest is dropped: the node
+/// finds out when it writes again.
+const EVICTIONS: usize = 1000;
 
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
-pub(in crate::presence) struct Memory {
+pub(crate) struct Memory {
     data: Arc<Mutex<Data>>,
+    reach: Reach,
+    /// How long a store may take that is stalled.
+    patience: Duration,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Data {
     leases: BTreeMap<String, String>,
-    evictions: BTreeMap<String, Vec<String>>,
+    evictions: BTreeMap<String, VecDeque<String>>,
     buckets: BTreeMap<u8, Part>,
+    /// How many markers there ever were: none comes twice.
     markers: u64,
-    time: u64,
-    unreachable: bool,
-}
-
-#[derive(Debug, Default)]
-struct Part {
-    marker: Option<Arc<str>>,
-    accounts: BTreeMap<String, BTreeMap<String, String>>,
-    written: BTreeMap<String, String>,
-    index: BTreeMap<String, BTreeSet<String>>,
+    since: Instant,
+    #[cfg(test)]
+    time: Option<u64>,
 }
 
 impl Memory {
+    /// The same directory as one node sees it.
+    pub(crate) fn seen(&self, reach: Reach) -> Self {
+        let data = Arc::clone(&self.data);
+        Self {
+            data,
+            reach,
+            ..*self
+        }
+    }
+
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Loses everything, as a restart without persistence does.
-    pub(in crate::presence) fn flush(&self) {
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn flush(&self) {
         let mut data = self.data.lock();
         data.leases.clear();
         data.evictions.clear();
         data.buckets.clear();
     }
 
-    /// Loses some buckets, as when one master of a Cluster is lost alone.
-    pub(in crate::presence) fn flush_buckets(&self, range: std::ops::Range<u8>) {
-        self.data
-            .lock()
-            .buckets
-            .retain(|bucket, _| !range.contains(bucket));
+    fn lock(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
+        self.reach.check()?;
+        Ok(self.data.lock())
     }
 
-    /// From now on nobody reaches it, or everybody does.
-    pub(in crate::presence) fn stall(&self, unreachable: bool) {
-        self.data.lock().unreachable = unreachable;
-    }
-
-    pub(in crate::presence) fn set_time(&self, micros: u64) {
-        self.data.lock().time = micros;
-    }
-
-    /// Somebody declares a node dead that is not.
-    pub(in crate::presence) fn declare_dead(&self, node: &str) {
-        let mut data = self.data.lock();
-        let row = data.leases.get(node).and_then(|row| Lease::parse(row));
-        let dead = row.map(|row| Lease { dead: true, ..row }.encode());
-        data.leases
-            .insert(node.to_owned(), dead.unwrap_or_default());
-    }
-
-    /// Puts an entry there that nobody knows of.
-    pub(in crate::presence) fn plant(&self, account: &str, session: &str, value: &str) {
-        let mut data = self.data.lock();
-        let part = data.buckets.entry(bucket(account)).or_default();
-        let sessions = part.accounts.entry(account.to_owned()).or_default();
-        sessions.insert(session.to_owned(), value.to_owned());
-    }
-
-    /// Every entry as it is stored.
-    pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
-        let data = self.data.lock();
-        let accounts = data.buckets.values().flat_map(|part| &part.accounts);
-        let entries = accounts.flat_map(|(account, sessions)| {
-            sessions
-                .iter()
-                .map(|(session, value)| (account.clone(), session.clone(), value.clone()))
-        });
-        entries.collect()
-    }
-
-    fn reach(&self) -> Result<parking_lot::MutexGuard<'_, Data>, StoreError> {
-        let data = self.data.lock();
-        if data.unreachable {
-            return Err(StoreError::Unreachable("stalled".into()));
-        }
-        Ok(data)
-    }
-
-    pub(in crate::presence) fn beat_now(
-        &self,
-        node: &str,
-        beat: &Beat,
-    ) -> Result<Table, StoreError> {
-        let mut data = self.reach()?;
+    pub(super) fn beat_now(&self, node: &str, beat: &Beat) -> Result<Table, StoreError> {
+        let mut data = self.lock()?;
         let row = data.leases.get(node).and_then(|row| Lease::parse(row));
         let known = row.is_some_and(|row| !row.dead && row.epoch == beat.lease.epoch);
         if known || beat.register {
@@ -114,62 +84,62 @@ impl Memory {
         }
         Ok(Table {
             known,
-            time: data.time,
+            time: data.time(),
             leases: data.leases.clone().into_iter().collect(),
-            evictions: data.evictions.remove(node).unwrap_or_default(),
+            evictions: data.evictions.remove(node).unwrap_or_default().into(),
         })
     }
 
-    pub(in crate::presence) fn write_now(
-        &self,
-        node: &str,
-        jobs: &[Job],
-    ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
-        let mut data = self.reach()?;
+    pub(super) fn write_now(&self, node: &str, jobs: &[Job]) -> Result<Written, StoreError> {
+        let mut data = self.lock()?;
         Ok(jobs.iter().map(|job| Ok(data.apply(node, job))).collect())
     }
 
-    pub(in crate::presence) fn find_now(
+    pub(super) fn find_now(
         &self,
         account: &str,
         session: &str,
         full: bool,
     ) -> Result<Lookup, StoreError> {
-        let mut lookup = self.sessions_now(account)?;
-        lookup.entries.retain(|(other, _)| other == session);
-        if !lookup.entries.is_empty() && !full {
-            lookup.marker = None;
-            lookup.written.clear();
+        let data = self.lock()?;
+        let Some(part) = data.buckets.get(&bucket(account)) else {
+            return Ok(Lookup::default());
+        };
+        let value = part.entry(account, session);
+        let entries = value.map(|value| (session.to_owned(), value.to_owned()));
+        if entries.is_some() && !full {
+            let entries = entries.into_iter().collect();
+            return Ok(Lookup {
+                entries,
+                ..Lookup::default()
+            });
         }
-        Ok(lookup)
+        Ok(part.lookup(entries))
     }
 
-    pub(in crate::presence) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
-        let mut data = self.reach()?;
-        let part = data.buckets.entry(bucket(account)).or_default();
-        let entries = part.accounts.get(account).cloned().unwrap_or_default();
-        Ok(Lookup {
-            entries: entries.into_iter().collect(),
-            marker: part.marker.as_deref().map(str::to_owned),
-            written: part.written.clone().into_iter().collect(),
-        })
+    pub(super) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
+        let data = self.lock()?;
+        let part = data.buckets.get(&bucket(account));
+        Ok(part.map_or_else(Lookup::default, |part| {
+            part.lookup(part.of_account(account))
+        }))
     }
 
-    pub(in crate::presence) fn evict_now(
-        &self,
-        node: &str,
-        eviction: &str,
-    ) -> Result<(), StoreError> {
-        let mut data = self.reach()?;
-        let list = data.evictions.entry(node.to_owned()).or_default();
-        list.push(eviction.to_owned());
+    pub(super) fn evict_now(&self, node: &str, eviction: &str) -> Result<(), StoreError> {
+        let mut data = self.lock()?;
+        if data.leases.contains_key(node) {
+            let waiting = data.evictions.entry(node.to_owned()).or_default();
+            if waiting.len() == EVICTIONS {
+                waiting.pop_front();
+            }
+            waiting.push_back(eviction.to_owned());
+        }
         Ok(())
     }
 
-    pub(in crate::presence) fn bury_now(&self, corpse: &Corpse) -> Result<bool, StoreError> {
-        let mut data = self.reach()?;
-        let row = data.leases.get(&*corpse.node).cloned().unwrap_or_default();
-        let stands = row == corpse.row();
+    pub(super) fn bury_now(&self, corpse: &Corpse) -> Result<bool, StoreError> {
+        let mut data = self.lock()?;
+        let stands = data.leases.get(&*corpse.node).map_or("", |row| row) == corpse.row();
         if stands {
             data.leases
                 .insert(corpse.node.to_string(), corpse.tombstone());
@@ -177,79 +147,36 @@ impl Memory {
         Ok(stands)
     }
 
-    pub(in crate::presence) fn reap_now(
+    pub(super) fn reap_now(
         &self,
         node: &str,
         epoch: u64,
         bucket: u8,
     ) -> Result<Vec<(User, u64)>, StoreError> {
-        let mut data = self.reach()?;
-        let part = data.buckets.entry(bucket).or_default();
-        let outlived = |under: &String| {
-            let under = under
-                .rsplit_once('|')
-                .and_then(|(_, epoch)| epoch.parse::<u64>().ok());
-            under.is_some_and(|under| under <= epoch)
-        };
-        if part.written.get(node).is_some_and(outlived) {
-            part.written.remove(node);
-        }
-        let members: Vec<String> = part
-            .index
-            .get(node)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        let mut reaped = Vec::new();
-        for member in members {
-            let Some((account, session)) = parse_member(&member) else {
-                continue;
-            };
-            let sessions = part.accounts.entry(account.to_owned()).or_default();
-            let entry = sessions.get(session).and_then(|value| Entry::parse(value));
-            let entry = entry.filter(|entry| &*entry.node == node);
-            if entry.as_ref().is_some_and(|entry| entry.epoch > epoch) {
-                continue;
-            }
-            if let Some(entry) = entry {
-                sessions.remove(session);
-                reaped.push((User::new(account, session, &entry.sid), entry.generation));
-            }
-            if let Some(index) = part.index.get_mut(node) {
-                index.remove(&member);
-            }
-        }
-        Ok(reaped)
+        let mut data = self.lock()?;
+        let part = data.buckets.get_mut(&bucket);
+        Ok(part.map_or_else(Vec::new, |part| part.reap(node, epoch)))
     }
 
-    /// Everything that a reaper does for one node.
-    pub(in crate::presence) fn clear_up(
-        &self,
-        corpse: &Corpse,
-    ) -> Result<Vec<(User, u64)>, StoreError> {
-        let mut reaped = Vec::new();
-        if !corpse.lease.dead && !self.bury_now(corpse)? {
-            return Ok(reaped);
-        }
-        for bucket in 0..BUCKETS {
-            reaped.append(&mut self.reap_now(&corpse.node, corpse.lease.epoch, bucket)?);
-        }
-        Ok(reaped)
-    }
-
-    pub(in crate::presence) fn forget_now(&self, corpse: &Corpse) -> Result<(), StoreError> {
-        let mut data = self.reach()?;
+    pub(super) fn forget_now(&self, corpse: &Corpse) -> Result<(), StoreError> {
+        let mut data = self.lock()?;
         if data.leases.get(&*corpse.node) == Some(&corpse.tombstone()) {
             data.leases.remove(&*corpse.node);
+            data.evictions.remove(&*corpse.node);
         }
+        Ok(())
+    }
+
+    fn leave_now(&self, node: &str, last: &Lease) -> Result<(), StoreError> {
+        let mut data = self.lock()?;
+        data.leases.insert(node.to_owned(), last.encode());
         Ok(())
     }
 }
 
 impl Data {
     fn apply(&mut self, node: &str, job: &Job) -> Reply {
-        let time = self.time;
+        let time = self.time();
         match job {
             Job::Put {
                 user,
@@ -258,54 +185,17 @@ impl Data {
                 force,
             } => {
                 let (part, marker) = self.part_with_marker(bucket(user.account()));
-                let sessions = part.accounts.entry(user.account().to_owned()).or_default();
-                let other = sessions.get(user.session()).cloned();
-                let entry = other.as_deref().and_then(Entry::parse);
-                let old = entry.as_ref().map_or(0, |entry| entry.generation);
-                let here = entry.as_ref().is_some_and(|entry| &*entry.node == node);
-                let mine = here && entry.is_some_and(|entry| *entry.sid == *user.sid());
-                let force = *force || here;
-                let generation = match (mine, force) {
-                    (true, _) => old.max(*generation),
-                    (false, true) => time.max(*generation).max(old + 1),
-                    (false, false) => *generation,
+                let wish = part::Wish {
+                    epoch: *epoch,
+                    generation: *generation,
+                    force: *force,
+                    time,
                 };
-                let lost = !mine && !force && old >= generation;
-                if !lost {
-                    let entry = Entry {
-                        node: node.into(),
-                        epoch: *epoch,
-                        generation,
-                        sid: user.sid().into(),
-                    };
-                    sessions.insert(user.session().to_owned(), entry.encode());
-                    let index = part.index.entry(node.to_owned()).or_default();
-                    index.insert(member(user.account(), user.session()));
-                }
-                Reply::Put {
-                    marker,
-                    generation,
-                    other: other.filter(|_| !mine),
-                    lost,
-                }
+                part.put(node, user, &wish, marker)
             }
             Job::Delete { user } => {
                 let part = self.buckets.entry(bucket(user.account())).or_default();
-                let sessions = part.accounts.entry(user.account().to_owned()).or_default();
-                let entry = sessions
-                    .get(user.session())
-                    .and_then(|value| Entry::parse(value));
-                let mine = entry.filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
-                if mine.is_some() {
-                    sessions.remove(user.session());
-                    if let Some(index) = part.index.get_mut(node) {
-                        index.remove(&member(user.account(), user.session()));
-                    }
-                }
-                Reply::Delete {
-                    marker: part.marker.clone(),
-                    generation: mine.map(|entry| entry.generation),
-                }
+                part.delete(node, user)
             }
             Job::Commit {
                 bucket,
@@ -315,14 +205,14 @@ impl Data {
                 let (part, marker) = self.part_with_marker(*bucket);
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
-                    let commitment = commitment(&marker, *epoch);
-                    part.written.insert(node.to_owned(), commitment);
+                    part.commit(node, &marker, *epoch);
                 }
                 Reply::Commit { marker, done }
             }
             Job::Uncommit { bucket } => {
-                let part = self.buckets.entry(*bucket).or_default();
-                part.written.remove(node);
+                if let Some(part) = self.buckets.get_mut(bucket) {
+                    part.uncommit(node);
+                }
                 Reply::Uncommit
             }
         }
@@ -331,56 +221,89 @@ impl Data {
     fn part_with_marker(&mut self, bucket: u8) -> (&mut Part, Arc<str>) {
         let part = self.buckets.entry(bucket).or_default();
         let markers = &mut self.markers;
-        let marker = part.marker.get_or_insert_with(|| {
+        let marker = part.marker_or(|| {
             *markers += 1;
             format!("m{markers}").into()
         });
-        let marker = Arc::clone(marker);
         (part, marker)
+    }
+
+    /// In microseconds; never 0.
+    fn time(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(time) = self.time {
+            return time;
+        }
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        micros.saturating_add(1)
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            leases: BTreeMap::new(),
+            evictions: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            markers: 0,
+            since: Instant::now(),
+            #[cfg(test)]
+            time: None,
+        }
     }
 }
 
 impl Store for Memory {
     fn beat<'a>(&'a self, node: &'a str, beat: &'a Beat) -> Later<'a, Table> {
-        Box::pin(async move { self.beat_now(node, beat) })
+        self.later(move || self.beat_now(node, beat))
     }
 
     fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
-        Box::pin(async move { self.write_now(node, jobs) })
+        self.later(move || self.write_now(node, jobs))
     }
 
     fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup> {
-        Box::pin(async move { self.find_now(account, session, full) })
+        self.later(move || self.find_now(account, session, full))
     }
 
     fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup> {
-        Box::pin(async move { self.sessions_now(account) })
+        self.later(move || self.sessions_now(account))
     }
 
     fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
-        Box::pin(async move { self.evict_now(node, eviction) })
+        self.later(move || self.evict_now(node, eviction))
     }
 
     fn claim<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool> {
-        Box::pin(async move { Ok(true) })
+        // Clearing up is quick here: who comes second finds nothing.
+        self.later(|| Ok(true))
     }
 
     fn bury<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, bool> {
-        Box::pin(async move { self.bury_now(corpse) })
+        self.later(move || self.bury_now(corpse))
     }
 
     fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, _: u64) -> Later<'a, Reaped> {
-        Box::pin(async move { Ok((self.reap_now(node, epoch, bucket)?, 0)) })
+        self.later(move || Ok((self.reap_now(node, epoch, bucket)?, 0)))
     }
 
     fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()> {
-        Box::pin(async move { self.forget_now(corpse) })
+        self.later(move || self.forget_now(corpse))
     }
 
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {
+        self.later(move || self.leave_now(node, last))
+    }
+}
+
+impl Memory {
+    fn later<'a, T>(
+        &'a self,
+        what: impl FnOnce() -> Result<T, StoreError> + Send + 'a,
+    ) -> Later<'a, T> {
         Box::pin(async move {
-            self.reach()?.leases.insert(node.to_owned(), last.encode());
-            Ok(())
+            self.reach.answer(self.patience).await?;
+            what()
         })
     }
 }
