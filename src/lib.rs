@@ -86,7 +86,8 @@
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
-//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
+//! - `respond`, `client`, `publish`: what is answered beside messages.
+//! - `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
@@ -109,6 +110,7 @@ mod notice;
     allow(dead_code, reason = "without a store nobody keeps a directory")
 )]
 mod presence;
+mod publish;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
@@ -124,7 +126,7 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    config::{Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -138,6 +140,7 @@ pub use crate::{
     node::{Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
+    publish::{Publisher, Publishing},
     serve::{Serve, serve},
     service::Primacron,
 };

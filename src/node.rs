@@ -34,6 +34,7 @@ use self::fan::Fan;
 use crate::redis::Redis;
 use crate::{
     bus::Sent,
+    config::MAX_PAYLOAD,
     connection::{Connection, Registry},
     engine::CloseReason,
     message::{
@@ -47,11 +48,13 @@ use crate::{
 pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
-    notices: Noticeboard,
+    pub(crate) notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
+    /// Bytes of the largest message, once a service was made.
+    max_payload: OnceLock<usize>,
     /// Where the directory is kept; nowhere but in this process without.
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
@@ -66,6 +69,7 @@ impl Node {
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),
             codec: OnceLock::new(),
+            max_payload: OnceLock::new(),
             #[cfg(feature = "redis")]
             redis: None,
         }
@@ -82,6 +86,12 @@ impl Node {
     /// Before there is a service nobody is connected, and any codec will do.
     fn codec(&self) -> &dyn Codec {
         self.codec.get().map_or(&Json, |codec| &**codec)
+    }
+
+    /// Bytes of the largest message.
+    pub(crate) fn max_payload(&self) -> usize {
+        let max = self.max_payload.get().copied();
+        max.unwrap_or(MAX_PAYLOAD)
     }
 
     /// Whether new connections are refused.
@@ -175,6 +185,10 @@ pub struct Handle {
 impl Handle {
     pub(crate) const fn new(owner: Owner) -> Self {
         Self { owner }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.owner.node()
     }
 
     /// The random id of this node, new with every start.

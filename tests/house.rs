@@ -25,6 +25,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "respond",
     "client",
     "body",
+    "publish",
     "shared",
     "future",
     "service",

@@ -18,6 +18,7 @@ impl Owner {
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
+        node.max_payload.get_or_init(|| settings.max_payload());
         let Some(redis) = &node.redis else {
             return;
         };
@@ -49,7 +50,8 @@ impl Owner {
     /// Without a store there is no directory to begin.
     #[cfg(not(feature = "redis"))]
     pub(crate) fn begin(&self, settings: &Settings) {
-        let codec = || Arc::clone(&settings.codec);
-        self.node().codec.get_or_init(codec);
+        let node = self.node();
+        node.codec.get_or_init(|| Arc::clone(&settings.codec));
+        node.max_payload.get_or_init(|| settings.max_payload());
     }
 }
