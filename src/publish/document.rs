@@ -4,7 +4,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::{error::Category, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     account::is_name,
@@ -62,17 +62,11 @@ impl Document {
     }
 }
 
-/// A value of the wrong type hides what stands behind it: the rest decides whether this is JSON.
+/// A value of the wrong type hides what stands behind it: the whole decides whether this is JSON.
 fn unread(text: &str, error: &serde_json::Error) -> Unreadable {
-    let broken = match error.classify() {
-        Category::Data => serde_json::from_str::<IgnoredAny>(text).err(),
-        Category::Syntax | Category::Eof | Category::Io => {
-            return Unreadable::Broken(error.to_string());
-        }
-    };
-    match broken {
-        Some(error) => Unreadable::Broken(error.to_string()),
-        None => Unreadable::Invalid(error.to_string()),
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Unreadable::Invalid(error.to_string()),
+        Err(error) => Unreadable::Broken(error.to_string()),
     }
 }
 
