@@ -68,6 +68,7 @@
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
 //! | `testing` | no | `testing`: messages without a server |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
