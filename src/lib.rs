@@ -87,8 +87,8 @@
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
-//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower
-//!   face.
+//! - `respond`, `client`, `publish`: what is answered beside messages.
+//! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
@@ -108,6 +108,7 @@ mod message;
 mod node;
 mod notice;
 mod presence;
+mod publish;
 mod reach;
 #[cfg(feature = "redis")]
 mod redis;
@@ -125,7 +126,7 @@ pub use crate::{
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
     cluster::Cluster,
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    config::{Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -139,6 +140,7 @@ pub use crate::{
     node::{Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
+    publish::{Publisher, Publishing},
     serve::{Serve, serve},
     service::Primacron,
 };

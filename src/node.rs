@@ -36,6 +36,7 @@ pub(crate) use self::memory::Memory;
 use crate::redis::Redis;
 use crate::{
     bus::Sent,
+    config::MAX_PAYLOAD,
     connection::{Connection, Registry},
     engine::CloseReason,
     message::{
@@ -49,11 +50,13 @@ use crate::{
 pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
-    notices: Noticeboard,
+    pub(crate) notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
+    /// Bytes of the largest message, once a service was made.
+    max_payload: OnceLock<usize>,
     /// What is shared with other nodes of this process; if neither this nor Redis, then nothing.
     memory: Option<Memory>,
     #[cfg(feature = "redis")]
@@ -69,6 +72,7 @@ impl Node {
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),
             codec: OnceLock::new(),
+            max_payload: OnceLock::new(),
             memory: None,
             #[cfg(feature = "redis")]
             redis: None,
@@ -87,6 +91,12 @@ impl Node {
     /// Before there is a service nobody is connected, and any codec will do.
     fn codec(&self) -> &dyn Codec {
         self.codec.get().map_or(&Json, |codec| &**codec)
+    }
+
+    /// Bytes of the largest message.
+    pub(crate) fn max_payload(&self) -> usize {
+        let max = self.max_payload.get().copied();
+        max.unwrap_or(MAX_PAYLOAD)
     }
 
     /// Whether new connections are refused.
@@ -189,6 +199,10 @@ pub struct Handle {
 impl Handle {
     pub(crate) const fn new(owner: Owner) -> Self {
         Self { owner }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.owner.node()
     }
 
     /// The random id of this node, new with every start.

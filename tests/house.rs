@@ -26,6 +26,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "respond",
     "client",
     "body",
+    "publish",
     "shared",
     "future",
     "service",

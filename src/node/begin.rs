@@ -15,6 +15,7 @@ impl Owner {
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
+        node.max_payload.get_or_init(|| settings.max_payload());
         if !node.shares_directory() || node.presence.get().is_some() {
             return;
         }
