@@ -68,7 +68,7 @@
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
-//! | `testing` | no | `testing`: messages without a server |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
 //! # Layout
