@@ -45,10 +45,6 @@ impl PublicError {
 
 /// Why a store did not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
-)]
 pub(crate) enum StoreError {
     /// It could not be reached, or not in time; what was asked may have happened.
     #[error("{0}")]

@@ -15,6 +15,7 @@
 mod begin;
 mod fan;
 mod find;
+mod memory;
 mod verbs;
 
 use std::{
@@ -30,10 +31,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::fan::Fan;
+pub(crate) use self::memory::Memory;
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{
     bus::Sent,
+    config::MAX_PAYLOAD,
     connection::{Connection, Registry},
     engine::CloseReason,
     message::{
@@ -47,12 +50,15 @@ use crate::{
 pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
-    notices: Noticeboard,
+    pub(crate) notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
-    /// Where the directory is kept; nowhere but in this process without.
+    /// Bytes of the largest message, once a service was made.
+    max_payload: OnceLock<usize>,
+    /// What is shared with other nodes of this process; if neither this nor Redis, then nothing.
+    memory: Option<Memory>,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
 }
@@ -66,22 +72,31 @@ impl Node {
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),
             codec: OnceLock::new(),
+            max_payload: OnceLock::new(),
+            memory: None,
             #[cfg(feature = "redis")]
             redis: None,
         }
     }
 
-    /// Whether the directory is kept outside of this process.
+    /// Whether there is a directory that other nodes know too.
     pub(crate) const fn shares_directory(&self) -> bool {
         #[cfg(feature = "redis")]
-        return self.redis.is_some();
-        #[cfg(not(feature = "redis"))]
-        false
+        if self.redis.is_some() {
+            return true;
+        }
+        self.memory.is_some()
     }
 
     /// Before there is a service nobody is connected, and any codec will do.
     fn codec(&self) -> &dyn Codec {
         self.codec.get().map_or(&Json, |codec| &**codec)
+    }
+
+    /// Bytes of the largest message.
+    pub(crate) fn max_payload(&self) -> usize {
+        let max = self.max_payload.get().copied();
+        max.unwrap_or(MAX_PAYLOAD)
     }
 
     /// Whether new connections are refused.
@@ -107,6 +122,15 @@ impl Owner {
     pub(crate) fn new(notices: Noticeboard) -> Self {
         Self {
             node: Arc::new(Owned(Node::new(notices))),
+        }
+    }
+
+    /// A node that shares a directory with others of this process.
+    pub(crate) fn with_memory(notices: Noticeboard, memory: Memory) -> Self {
+        let mut node = Node::new(notices);
+        node.memory = Some(memory);
+        Self {
+            node: Arc::new(Owned(node)),
         }
     }
 
@@ -175,6 +199,10 @@ pub struct Handle {
 impl Handle {
     pub(crate) const fn new(owner: Owner) -> Self {
         Self { owner }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.owner.node()
     }
 
     /// The random id of this node, new with every start.

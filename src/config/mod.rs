@@ -16,14 +16,17 @@
 mod error;
 mod outside;
 mod presence;
+mod secret;
 mod settings;
 
 pub use self::{
     error::ConfigError,
     outside::{Config, PresenceConfig},
+    secret::Secret,
     settings::QueuePolicy,
 };
 pub(crate) use self::{
     presence::PresenceSettings,
-    settings::{Origins, Settings},
+    secret::Secrets,
+    settings::{MAX_PAYLOAD, Origins, Settings},
 };

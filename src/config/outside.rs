@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings, QueuePolicy, Settings};
+use super::{ConfigError, PresenceSettings, QueuePolicy, Secret, Settings};
 use crate::engine::Transport;
 
 /// Settings from outside. Every key may be missing; unknown keys are an error.
@@ -48,6 +48,9 @@ pub struct Config {
     pub handshake_data: Option<bool>,
     /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
     pub serve_client: Option<bool>,
+    /// See [`PrimacronLayer::publish_secret`](crate::PrimacronLayer::publish_secret); any of them
+    /// counts.
+    pub publish_secrets: Option<Vec<Secret>>,
     /// How presence is kept in Redis.
     pub presence: PresenceConfig,
 }
@@ -121,6 +124,7 @@ impl Settings {
             report_to_client,
             handshake_data,
             serve_client,
+            publish_secrets,
             presence,
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
@@ -148,6 +152,9 @@ impl Settings {
         }
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
+        }
+        for secret in publish_secrets.iter().flatten() {
+            self.add_publish_secret(secret)?;
         }
         self.presence.apply(presence)?;
         self.report_to_client = report_to_client.unwrap_or(self.report_to_client);

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings};
+use super::{ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
     pub(crate) presence: PresenceSettings,
+    /// Who may publish; nobody without.
+    publish_secrets: Option<Secrets>,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -59,6 +61,12 @@ pub(crate) enum Origins {
 }
 
 const MIN_PAYLOAD: usize = 16;
+
+/// Bytes of the largest message, unless somebody says otherwise.
+pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Where events are published, below the endpoint.
+const PUBLISH: &str = "/broadcast";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
@@ -74,7 +82,7 @@ impl Settings {
                 allow_upgrades: true,
             },
             limits: Limits {
-                max_message: 1_000_000,
+                max_message: MAX_PAYLOAD,
                 max_fragments: 1024,
             },
             max_packets: 1024,
@@ -90,6 +98,7 @@ impl Settings {
             codec: Arc::new(Json),
             notices,
             presence: PresenceSettings::default(),
+            publish_secrets: None,
         }
     }
 
@@ -201,6 +210,11 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
+        let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
+        secrets.add(secret)
+    }
+
     pub(crate) fn set_queue_policy(&mut self, policy: QueuePolicy) {
         self.queue_policy = policy;
     }
@@ -213,6 +227,12 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// Who may publish at `path`, if that is where one does.
+    pub(crate) fn publishers_at(&self, path: &str) -> Option<&Secrets> {
+        let secrets = self.publish_secrets.as_ref()?;
+        (path.strip_prefix(&*self.path) == Some(PUBLISH)).then_some(secrets)
     }
 
     /// Where the endpoint is, without the slash at its end.
