@@ -69,7 +69,7 @@
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
-//! | `testing` | no | `testing`: messages without a server |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
 //! # Layout
