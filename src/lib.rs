@@ -91,6 +91,7 @@
 
 mod account;
 mod body;
+#[expect(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod config;
@@ -124,7 +125,7 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
