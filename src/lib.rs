@@ -94,6 +94,7 @@
 
 mod account;
 mod body;
+#[expect(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
@@ -127,7 +128,7 @@ pub use crate::{
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
     cluster::Cluster,
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
