@@ -19,6 +19,7 @@ mod polling;
 mod queue;
 mod registry;
 mod report;
+mod watch;
 mod wire;
 
 pub use self::handler::{Cloned, Handler, MakeHandler, PerUser};
@@ -29,5 +30,6 @@ pub(crate) use self::{
     polling::{HeldGet, OpenPost},
     queue::Batch,
     registry::Registry,
+    watch::{Fate, Watcher},
     wire::{Broken, Received, Scratch, Wire},
 };
