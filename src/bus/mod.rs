@@ -17,6 +17,8 @@
 #[expect(dead_code, reason = "the bus is to come")]
 mod call;
 mod outcome;
+mod stub;
+pub(crate) use stub::*;
 
 #[expect(unused_imports, reason = "the bus is to come")]
 pub(crate) use self::call::{Answer, Call, Target};

@@ -30,4 +30,4 @@ mod types;
 mod value;
 
 pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
-pub(crate) use self::{handle::Presence, task::PresenceTask};
+pub(crate) use self::{handle::Presence, task::PresenceTask, types::Life};
