@@ -135,7 +135,7 @@ pub use crate::{
         Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
         Socket, User, Verdict, WireKind,
     },
-    node::{Handle, To},
+    node::{FollowError, Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
     serve::{Serve, serve},

@@ -17,6 +17,7 @@ mod deliver;
 mod drain;
 mod fan;
 mod find;
+mod follow;
 mod owners;
 mod place;
 mod route;
@@ -31,11 +32,12 @@ use std::{
     },
 };
 
-use self::route::Routes;
+pub use self::follow::FollowError;
+use self::{follow::Follows, route::Routes};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{
-    connection::{Connection, Registry},
+    connection::{Connection, Registry, Tails},
     engine::CloseReason,
     message::{Codec, Json, Outlet as _, Socket, User},
     notice::{Noticeboard, Notices},
@@ -46,11 +48,13 @@ use crate::{
 pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) tails: Arc<Tails>,
     notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
     /// The way to other nodes.
     routes: Arc<Routes>,
+    follows: Arc<Follows>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
     /// Where the directory is kept; nowhere but in this process without.
@@ -62,10 +66,14 @@ impl Node {
     fn new(notices: Noticeboard) -> Self {
         let id = crate::ids::random_id();
         let registry = Arc::new(Registry::new());
+        let routes = Routes::new(&id, &registry);
+        let tails = Arc::default();
         Self {
-            routes: Routes::new(&id, &registry),
+            follows: Follows::new(&tails, &registry, &routes, notices.clone()),
             id: id.into(),
             registry,
+            tails,
+            routes,
             notices,
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),

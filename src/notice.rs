@@ -177,6 +177,19 @@ pub enum Notice {
         /// What it stands for.
         what: String,
     },
+    /// `follow::gap`: a session that follows another one missed messages of it. Given when it hears
+    /// the next one, or is given up.
+    #[non_exhaustive]
+    FollowGap {
+        /// The account of both.
+        account: Box<str>,
+        /// The session that is followed.
+        followed: Box<str>,
+        /// The session that follows.
+        follower: Box<str>,
+        /// At most so many messages.
+        missed: u64,
+    },
     /// `account::unverified`: the account is what clients claim, because the layer has no
     /// `.account(fn)`. Given once, with the first connection.
     #[non_exhaustive]
@@ -205,6 +218,7 @@ impl Notice {
             Self::PresenceOnline => "presence::online",
             Self::PresenceFenced => "presence::fenced",
             Self::PresenceInvalid { .. } => "presence::invalid",
+            Self::FollowGap { .. } => "follow::gap",
             Self::UnverifiedAccount => "account::unverified",
         }
     }
@@ -231,6 +245,7 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::FollowGap { .. }
             | Self::UnverifiedAccount => {}
         }
         self
@@ -257,6 +272,7 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::FollowGap { .. }
             | Self::UnverifiedAccount => None,
         }
     }
@@ -384,6 +400,15 @@ fn trace(notice: &Notice) {
         }
         Notice::PresenceOffline { error } => tracing::warn!(name, error),
         Notice::PresenceInvalid { what } => tracing::warn!(name, what),
+        Notice::FollowGap {
+            account,
+            followed,
+            follower,
+            missed,
+        } => {
+            let (followed, follower) = (&**followed, &**follower);
+            tracing::warn!(name, account = &**account, followed, follower, missed);
+        }
         Notice::PresenceFenced => tracing::warn!(name),
         Notice::PresenceOnline => tracing::info!(name),
         Notice::Connect { .. }

@@ -35,6 +35,8 @@ pub(super) struct Errands {
     pub(super) close: Option<CloseReason>,
     pub(super) candidate: Option<Upgraded>,
     pub(super) post: Option<Payload>,
+    /// Whether others hear what the client sends; nothing to be done.
+    pub(super) followed: bool,
 }
 
 impl Errands {
@@ -167,6 +169,7 @@ impl Connection {
         }
         let mut errands = Errands {
             close: exchange.close.take(),
+            followed: exchange.followed,
             ..Errands::default()
         };
         if let Some(polling) = &mut exchange.polling {
@@ -174,6 +177,11 @@ impl Connection {
             errands.candidate = polling.take_candidate();
         }
         errands
+    }
+
+    /// Whether others hear what the client sends, from its next message on.
+    pub(crate) fn set_followed(&self, followed: bool) {
+        self.exchange.lock().followed = followed;
     }
 
     /// All packets of the POST were handled, or never will be.

@@ -19,6 +19,7 @@ mod polling;
 mod queue;
 mod registry;
 mod report;
+mod tails;
 mod watch;
 mod wire;
 
@@ -30,6 +31,7 @@ pub(crate) use self::{
     polling::{HeldGet, OpenPost},
     queue::Batch,
     registry::Registry,
+    tails::{Tail, Tails},
     watch::{Fate, Watcher},
     wire::{Broken, Received, Scratch, Wire},
 };

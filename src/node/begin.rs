@@ -18,6 +18,7 @@ impl Owner {
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
+        node.follows.set_codec(&settings.codec);
         let Some(redis) = &node.redis else {
             return;
         };
@@ -51,5 +52,6 @@ impl Owner {
     pub(crate) fn begin(&self, settings: &Settings) {
         let codec = || Arc::clone(&settings.codec);
         self.node().codec.get_or_init(codec);
+        self.node().follows.set_codec(&settings.codec);
     }
 }

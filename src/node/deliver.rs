@@ -2,6 +2,7 @@ use std::sync::{Arc, Weak};
 
 use super::{
     To,
+    follow::Follows,
     place::place,
     route::{Letter, Routes},
     visit,
@@ -17,6 +18,7 @@ use crate::{
 pub(super) struct Porter {
     pub(super) registry: Arc<Registry>,
     pub(super) routes: Weak<Routes>,
+    pub(super) follows: Weak<Follows>,
 }
 
 impl Deliver for Porter {
@@ -51,7 +53,20 @@ impl Deliver for Porter {
                     routes.forget(&account, &session);
                 }
             }
-            Call::Follow { .. } => {}
+            Call::Follow {
+                account,
+                followed,
+                follower,
+                on,
+            } => {
+                let outcome = self
+                    .follows
+                    .upgrade()
+                    .map_or(Outcome::Uncertain, |follows| {
+                        follows.asked(&account, &followed, &follower, on)
+                    });
+                asker.answer(Answer::Forward(outcome));
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ impl Handle {
     }
 
     /// What there is to say while there is nobody to ask: whether this node is the whole cluster.
-    fn alone<T>(&self, is: T, not_yet: T) -> T {
+    pub(super) fn alone<T>(&self, is: T, not_yet: T) -> T {
         if self.owner.node().shares_directory() {
             not_yet
         } else {
