@@ -91,7 +91,7 @@
 
 mod account;
 mod body;
-#[expect(dead_code, unused_imports, reason = "the verbs are to come")]
+#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod config;
@@ -105,10 +105,7 @@ mod layer;
 mod message;
 mod node;
 mod notice;
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
-)]
+#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 #[cfg(feature = "redis")]
 mod redis;
