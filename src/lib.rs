@@ -91,6 +91,7 @@
 
 mod account;
 mod body;
+#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod config;
@@ -104,10 +105,7 @@ mod layer;
 mod message;
 mod node;
 mod notice;
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
-)]
+#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 #[cfg(feature = "redis")]
 mod redis;
@@ -124,7 +122,7 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},

@@ -13,17 +13,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bus;
 mod error;
 mod outside;
 mod presence;
 mod settings;
 
-pub use self::{
-    error::ConfigError,
-    outside::{Config, PresenceConfig},
-    settings::QueuePolicy,
-};
 pub(crate) use self::{
+    bus::BusSettings,
     presence::PresenceSettings,
     settings::{Origins, Settings},
+};
+pub use self::{
+    error::ConfigError,
+    outside::{BusConfig, Config, PresenceConfig},
+    settings::QueuePolicy,
 };

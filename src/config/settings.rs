@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings};
+use super::{BusSettings, ConfigError, PresenceSettings};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -49,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
     pub(crate) presence: PresenceSettings,
+    pub(crate) bus: BusSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -90,6 +91,7 @@ impl Settings {
             codec: Arc::new(Json),
             notices,
             presence: PresenceSettings::default(),
+            bus: BusSettings::default(),
         }
     }
 
