@@ -103,6 +103,7 @@ impl PrimacronLayer {
             settings: Settings::new(notices),
             validators: Validators::default(),
             registry: Arc::clone(&owner.node().registry),
+            tails: Arc::clone(&owner.node().tails),
             presence: Arc::clone(&owner.node().presence),
         };
         Self {

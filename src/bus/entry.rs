@@ -30,6 +30,8 @@ const FORWARD: u8 = 0;
 const SEND: u8 = 1;
 const CLOSE: u8 = 2;
 const ANSWER: u8 = 3;
+const MOVED: u8 = 4;
+const FOLLOW: u8 = 5;
 
 /// Flags of a call.
 const ASKED: u8 = 1;
@@ -37,7 +39,8 @@ const BINARY: u8 = 2;
 const VOLATILE: u8 = 4;
 const WRITTEN: u8 = 8;
 const BOUNCED: u8 = 16;
-const FLAGS: u8 = ASKED | BINARY | VOLATILE | WRITTEN | BOUNCED;
+const ON: u8 = 32;
+const FLAGS: u8 = ASKED | BINARY | VOLATILE | WRITTEN | BOUNCED | ON;
 
 /// Who sent an entry, and where it stands among his entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub(super) fn put_call(entry: &mut Vec<u8>, id: Option<u64>, call: &Call) {
             Call::Forward { .. } => FORWARD,
             Call::Send { .. } => SEND,
             Call::Close { .. } => CLOSE,
+            Call::Moved { .. } => MOVED,
+            Call::Follow { .. } => FOLLOW,
         });
         entry.push(flags(id, call));
         if let Some(id) = id {
@@ -103,6 +108,20 @@ pub(super) fn put_call(entry: &mut Vec<u8>, id: Option<u64>, call: &Call) {
             Call::Close { to, reason } => {
                 put_target(entry, to);
                 entry.extend_from_slice(reason.as_bytes());
+            }
+            Call::Moved { account, session } => {
+                put_text(entry, account);
+                put_text(entry, session);
+            }
+            Call::Follow {
+                account,
+                followed,
+                follower,
+                ..
+            } => {
+                put_text(entry, account);
+                put_text(entry, followed);
+                put_text(entry, follower);
             }
         }
     });
@@ -141,6 +160,9 @@ fn item(entry: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 
 fn flags(id: Option<u64>, call: &Call) -> u8 {
     let mut flags = if id.is_some() { ASKED } else { 0 };
+    if let Call::Follow { on: true, .. } = call {
+        flags |= ON;
+    }
     let (Call::Forward { frame, .. } | Call::Send { frame, .. }) = call else {
         return flags;
     };
@@ -251,6 +273,16 @@ fn read_call(part: &mut Cursor<'_>, tag: u8, flags: u8) -> Result<Call, Malforme
             to: read_target(part)?,
             reason: utf8(part.rest())?.into(),
         },
+        MOVED => Call::Moved {
+            account: part.text()?.into(),
+            session: part.text()?.into(),
+        },
+        FOLLOW => Call::Follow {
+            account: part.text()?.into(),
+            followed: part.text()?.into(),
+            follower: part.text()?.into(),
+            on: flags & ON != 0,
+        },
         _ => return Err(Malformed("an item is of an unknown kind")),
     })
 }
@@ -287,6 +319,7 @@ fn read_answer(part: &mut Cursor<'_>) -> Result<Answered, Malformed> {
         1 => Ok(Answer::Sent(Sent {
             queued: part.size()?,
             refused: part.size()?,
+            ..Sent::default()
         })),
         2 => Ok(Answer::Closed(part.size()?)),
         3 => match outcome(part.byte()?)? {
@@ -350,6 +383,13 @@ pub(super) fn size(call: &Call) -> usize {
             } => account.len() + session.len() + frame.len(),
             Call::Send { to, frame } => target(to) + frame.len(),
             Call::Close { to, reason } => target(to) + reason.len(),
+            Call::Moved { account, session } => account.len() + session.len(),
+            Call::Follow {
+                account,
+                followed,
+                follower,
+                ..
+            } => account.len() + followed.len() + follower.len(),
         }
 }
 

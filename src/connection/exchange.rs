@@ -11,6 +11,8 @@ pub(super) struct Exchange {
     pub(super) queue: Queue,
     pub(super) stage: Stage,
     pub(super) transport: Transport,
+    /// Others hear what the client sends.
+    pub(super) followed: bool,
     /// The task of the connection.
     pub(super) driver: Option<Waker>,
     /// Somebody wants the connection closed, and the task does not know yet.
@@ -107,6 +109,7 @@ impl Exchange {
             queue: Queue::default(),
             stage: Stage::Open,
             transport,
+            followed: false,
             driver: None,
             close: None,
             room: None,

@@ -30,6 +30,8 @@ pin_project! {
         make: Arc<M>,
         handler: M::Handler,
         waiting: Waiting,
+        // Others hear what comes through.
+        followed: bool,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -66,8 +68,13 @@ impl<M: MakeHandler> Pipeline<M> {
             handler,
             make,
             waiting: Waiting::Nobody,
+            followed: false,
             calls: Calls::new(),
         }
+    }
+
+    pub(super) fn set_followed(self: Pin<&mut Self>, followed: bool) {
+        *self.project().followed = followed;
     }
 
     /// Takes a message; only when the intake is open.
@@ -141,6 +148,11 @@ impl<M: MakeHandler> Pipeline<M> {
     }
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
+        if self.followed
+            && let Admission::Passed(message) = &admission
+        {
+            tell_followers(connection, message);
+        }
         *self.project().waiting = match admission {
             Admission::Passed(message) => Waiting::Handler {
                 message,
@@ -206,6 +218,14 @@ impl<M: MakeHandler> Pipeline<M> {
                 }
             }
         }
+    }
+}
+
+fn tell_followers(connection: &Connection, message: &Message) {
+    let user = connection.user();
+    let tails = &connection.endpoint().tails;
+    if let Some(tail) = tails.get(user.account(), user.session()) {
+        tail.hear(message);
     }
 }
 

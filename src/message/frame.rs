@@ -17,6 +17,7 @@ pub(crate) struct Frame {
     header: u8,
     kind: WireKind,
     volatile: bool,
+    watched: bool,
 }
 
 thread_local! {
@@ -44,6 +45,7 @@ impl Frame {
             header: 2,
             kind: WireKind::Text,
             volatile: false,
+            watched: false,
         }
     }
 
@@ -122,6 +124,7 @@ impl Frame {
             header: (payload - start) as u8,
             kind,
             volatile: false,
+            watched: false,
         }
     }
 
@@ -132,7 +135,17 @@ impl Frame {
     }
 
     pub(crate) const fn is_volatile(&self) -> bool {
-        self.volatile
+        self.volatile && !self.watched
+    }
+
+    /// Somebody wants to hear when it is written. It is not volatile then.
+    pub(crate) const fn watched(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched
     }
 
     pub(crate) const fn kind(&self) -> WireKind {

@@ -224,6 +224,19 @@ impl Presence {
         self.shared.core.lock().life(now(), node)
     }
 
+    /// All other nodes that are not dead, and whether there surely are no others.
+    pub(crate) fn peers(&self) -> (Vec<Box<str>>, bool) {
+        let core = self.shared.core.lock();
+        let now = now();
+        let others = core.nodes(now).into_iter().skip(1);
+        (others.map(|node| node.id).collect(), core.is_settled(now))
+    }
+
+    /// Whether it is this node's id.
+    pub(crate) fn is_own(&self, node: &str) -> bool {
+        **self.shared.core.lock().node() == *node
+    }
+
     pub(crate) fn state(&self) -> PresenceState {
         self.shared.core.lock().state()
     }

@@ -45,6 +45,15 @@ fn calls() -> impl Strategy<Value = Call> {
         ),
         (targets(), frames()).prop_map(|(to, frame)| Call::Send { to, frame }),
         (targets(), text()).prop_map(|(to, reason)| Call::Close { to, reason }),
+        (text(), text()).prop_map(|(account, session)| Call::Moved { account, session }),
+        (text(), text(), text(), any::<bool>()).prop_map(|(account, followed, follower, on)| {
+            Call::Follow {
+                account,
+                followed,
+                follower,
+                on,
+            }
+        }),
     ]
 }
 
@@ -67,8 +76,11 @@ fn answers() -> impl Strategy<Value = entry::Answered> {
     ];
     prop_oneof![
         outcome.prop_map(|outcome| Ok(Answer::Forward(outcome))),
-        (any::<usize>(), any::<usize>())
-            .prop_map(|(queued, refused)| Ok(Answer::Sent(Sent { queued, refused }))),
+        (any::<usize>(), any::<usize>()).prop_map(|(queued, refused)| Ok(Answer::Sent(Sent {
+            queued,
+            refused,
+            ..Sent::default()
+        }))),
         any::<usize>().prop_map(|count| Ok(Answer::Closed(count))),
         refused.prop_map(Err),
     ]
