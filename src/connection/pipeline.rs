@@ -209,6 +209,9 @@ impl<M: MakeHandler> Pipeline<M> {
                     }
                 }
                 Ok(Err(error)) => {
+                    if !matches!(this.waiting, Waiting::Handler { asked: true, .. }) {
+                        remake(this.handler, &**this.make);
+                    }
                     let error: Box<dyn Error + Send + Sync> = error.into();
                     report::failed(connection, &called, error);
                 }
@@ -236,6 +239,13 @@ fn take(waiting: &mut Waiting) -> Waiting {
 /// A service that failed or panicked is not to be used again, if another one can be had.
 fn renew<M: MakeHandler>(handler: &mut M::Handler, make: &M, connection: &Connection) {
     if let Ok(fresh) = catch_unwind(AssertUnwindSafe(|| make.make(connection.user()))) {
+        *handler = fresh;
+    }
+}
+
+/// An idle connection holds no place that others wait for.
+fn remake<M: MakeHandler>(handler: &mut M::Handler, make: &M) {
+    if let Ok(Some(fresh)) = catch_unwind(AssertUnwindSafe(|| make.remake())) {
         *handler = fresh;
     }
 }
