@@ -14,7 +14,10 @@ pub(super) struct Keys {
 
 #[cfg_attr(
     not(feature = "redis"),
-    allow(dead_code, reason = "memory has no keys; notices name them all the same")
+    allow(
+        dead_code,
+        reason = "memory has no keys; notices name them all the same"
+    )
 )]
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
