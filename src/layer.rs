@@ -1,3 +1,4 @@
+mod bus;
 mod presence;
 mod settings;
 

@@ -68,7 +68,8 @@
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
-//! | `testing` | no | `testing`: messages without a server |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
 //! # Layout
@@ -93,6 +94,7 @@
 
 mod account;
 mod body;
+#[expect(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
@@ -126,7 +128,7 @@ pub use crate::{
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
     cluster::Cluster,
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},

@@ -177,6 +177,37 @@ pub enum Notice {
         /// What it stands for.
         what: String,
     },
+    /// `bus::offline`: other nodes cannot be written to, or what they write cannot be read. Said
+    /// once.
+    #[non_exhaustive]
+    BusOffline {
+        /// Why.
+        error: String,
+    },
+    /// `bus::online`: nodes reach one another, for the first time or again.
+    #[non_exhaustive]
+    BusOnline,
+    /// `bus::gap`: something that another node sent to this one was lost on the way.
+    #[non_exhaustive]
+    BusGap {
+        /// The node that sent it.
+        node: Box<str>,
+        /// So many entries, each with one message or more.
+        missed: u64,
+    },
+    /// `bus::invalid`: something that came for this node makes no sense and is ignored.
+    #[non_exhaustive]
+    BusInvalid {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// `bus::full`: another node does not read as fast as is written to it, and what is for it is
+    /// refused. Said once.
+    #[non_exhaustive]
+    BusFull {
+        /// The other node.
+        node: Box<str>,
+    },
     /// `account::unverified`: the account is what clients claim, because the layer has no
     /// `.account(fn)`. Given once, with the first connection.
     #[non_exhaustive]
@@ -205,6 +236,11 @@ impl Notice {
             Self::PresenceOnline => "presence::online",
             Self::PresenceFenced => "presence::fenced",
             Self::PresenceInvalid { .. } => "presence::invalid",
+            Self::BusOffline { .. } => "bus::offline",
+            Self::BusOnline => "bus::online",
+            Self::BusGap { .. } => "bus::gap",
+            Self::BusInvalid { .. } => "bus::invalid",
+            Self::BusFull { .. } => "bus::full",
             Self::UnverifiedAccount => "account::unverified",
         }
     }
@@ -231,6 +267,11 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::BusOffline { .. }
+            | Self::BusOnline
+            | Self::BusGap { .. }
+            | Self::BusInvalid { .. }
+            | Self::BusFull { .. }
             | Self::UnverifiedAccount => {}
         }
         self
@@ -257,6 +298,11 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::BusOffline { .. }
+            | Self::BusOnline
+            | Self::BusGap { .. }
+            | Self::BusInvalid { .. }
+            | Self::BusFull { .. }
             | Self::UnverifiedAccount => None,
         }
     }
@@ -382,10 +428,16 @@ fn trace(notice: &Notice) {
         Notice::ConnectError { key, error, .. } | Notice::DisconnectError { key, error, .. } => {
             tracing::warn!(name, account, key, error);
         }
-        Notice::PresenceOffline { error } => tracing::warn!(name, error),
-        Notice::PresenceInvalid { what } => tracing::warn!(name, what),
+        Notice::PresenceOffline { error } | Notice::BusOffline { error } => {
+            tracing::warn!(name, error);
+        }
+        Notice::PresenceInvalid { what } | Notice::BusInvalid { what } => {
+            tracing::warn!(name, what);
+        }
         Notice::PresenceFenced => tracing::warn!(name),
-        Notice::PresenceOnline => tracing::info!(name),
+        Notice::PresenceOnline | Notice::BusOnline => tracing::info!(name),
+        Notice::BusGap { node, missed } => tracing::warn!(name, node = &**node, missed),
+        Notice::BusFull { node } => tracing::warn!(name, node = &**node),
         Notice::Connect { .. }
         | Notice::Upgrade { .. }
         | Notice::Join { .. }

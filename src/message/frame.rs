@@ -85,6 +85,19 @@ impl Frame {
         Self::with_payload(&mut buffer, websocket::MAX_HEADER, WireKind::Text)
     }
 
+    /// What [`payload`](Self::payload) of a frame was on another node; nothing if it was not.
+    pub(crate) fn from_payload(kind: WireKind, payload: &[u8]) -> Option<Self> {
+        let is_message =
+            payload.first() == Some(&b'4') && simdutf8::basic::from_utf8(payload).is_ok();
+        if kind == WireKind::Text && !is_message {
+            return None;
+        }
+        let mut buffer = Vec::with_capacity(websocket::MAX_HEADER + payload.len());
+        buffer.resize(websocket::MAX_HEADER, 0);
+        buffer.extend_from_slice(payload);
+        Some(Self::with_payload(&mut buffer, websocket::MAX_HEADER, kind))
+    }
+
     /// A binary message carries no type byte.
     fn around(buffer: &mut [u8], kind: WireKind) -> Self {
         let payload = match kind {

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     keys::Keys,
     liveness::Periods,
@@ -217,6 +217,11 @@ impl Presence {
         core.is_settled(now)
             .then(|| core.nodes(now))
             .ok_or(Uncertain)
+    }
+
+    /// What there is to be thought of a node. It asks nobody.
+    pub(crate) fn life(&self, node: &str) -> Life {
+        self.shared.core.lock().life(now(), node)
     }
 
     pub(crate) fn state(&self) -> PresenceState {

@@ -1,23 +1,27 @@
 //! What tests of an application need (feature `testing`).
 //!
-//! A handler is a tower service, and is tested like one:
+//! A handler is a tower service, and is tested like one, with a [`Message`](crate::Message) made
+//! by hand and an [`Outbox`] that shows what it sends:
 //!
 //! ```
-//! use primacron::{Message, Reply, User};
+//! use primacron::{Message, PublicError, Reply, testing::Outbox};
+//! use serde_json::json;
 //! use tower::ServiceExt;
 //!
-//! async fn greet(message: Message) -> Result<Reply, std::convert::Infallible> {
+//! async fn greet(message: Message) -> Result<Reply, PublicError> {
 //!     let name: String = message.args().get(0).unwrap_or_default();
+//!     message.socket().send("hint", ("be kind",)).await.ok();
 //!     Ok(Reply::event("greeting", (format!("hello {name}"),)))
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let message = Message::builder("greet", ("ann",))
-//!     .user(User::new("ann", "session", "sid"))
-//!     .build();
+//! let outbox = Outbox::new();
+//! let message = Message::builder("greet", ("ann",)).outbox(&outbox).build();
+//!
 //! let reply = tower::service_fn(greet).oneshot(message).await.unwrap();
-//! assert_eq!(reply.as_event().unwrap().0, "greeting");
-//! assert_eq!(reply.to_json().unwrap(), serde_json::json!(["hello ann"]));
+//!
+//! assert_eq!(reply.as_event(), Some(("greeting", json!(["hello ann"]))));
+//! assert_eq!(outbox.events(), [("hint".to_owned(), json!(["be kind"]))]);
 //! # });
 //! ```
 //!
@@ -47,8 +51,59 @@
 //! assert_eq!(two.nodes().unwrap().len(), 1);
 //! # });
 //! ```
+//!
+//! The whole of it, validators, accounts and middleware included, is tested with a [`Client`]. It
+//! calls the service that would be served, in this process and without a socket:
+//!
+//! ```
+//! use primacron::{Args, Message, PrimacronLayer, User, testing::Client};
+//! use serde_json::json;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+//! # .block_on(async {
+//! let layer = PrimacronLayer::in_memory()
+//!     .validate("shout", |args: &Args, _: &User| args.get::<&str>(0).map(drop))
+//!     .service(tower::service_fn(async |message: Message| {
+//!         let text: String = message.args().get(0)?;
+//!         Ok::<_, primacron::ArgsError>(json!([text.to_uppercase()]))
+//!     }));
+//! let app = axum::Router::<()>::new().layer(layer);
+//!
+//! let mut ann = Client::builder(&app).account("ann").connect().await;
+//!
+//! assert_eq!(ann.ask("shout", ("hello",)).await, Ok(json!(["HELLO"])));
+//! ann.send("shout", (1,));
+//! let report = ann.expect_refusal("error::validation").await;
+//! assert_eq!(report.event.as_deref(), Some("shout"));
+//! ann.close().await;
+//! # });
+//! ```
+//!
+//! # Time
+//!
+//! Clients answer pings by themselves, as real ones do. All of it runs under tokio's paused clock
+//! (`#[tokio::test(start_paused = true)]`): hours of heartbeats pass in no time, and an expectation
+//! that cannot be met fails at once. With the real clock it fails after
+//! [`patience`](ClientBuilder::patience).
 
+mod body;
+mod builder;
+mod caller;
+mod client;
 mod cluster;
+mod expect;
 mod message;
+mod outbox;
+mod polling;
+mod post;
+mod received;
+mod websocket;
 
-pub use self::message::MessageBuilder;
+pub use self::{
+    body::Body,
+    builder::ClientBuilder,
+    client::Client,
+    message::MessageBuilder,
+    outbox::Outbox,
+    received::{Disconnected, Received, Rejected, Report},
+};
