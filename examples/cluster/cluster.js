@@ -61,7 +61,7 @@ class Server {
     this.card.dataset.state = state;
     this.card.querySelector(".port").textContent = `:${port}`;
     this.card.querySelector(".note").textContent = { down: "Not running", ending: "Its clients leave one by one" }[state] ?? "";
-    this.card.querySelector(".sees").replaceChildren(...sees.flatMap((seen, other) => (other === this.index ? [] : [this.#view(seen, other)])));
+    this.card.querySelector(".views").replaceChildren(...sees.flatMap((seen, other) => (other === this.index ? [] : [this.#view(seen, other)])));
     if (state === before) return;
     if (state === "up") note("up", this.name, ` runs as node ${id.slice(0, 6)}.`);
     if (state === "down" && before === "up") note("down", this.name, " was killed. Nobody was told.");
@@ -127,11 +127,12 @@ class Client {
   #join(server) {
     this.socket?.close();
     this.server = server;
+    this.url = server.url;
     server.list.append(this.item);
     this.socket = connect({
       account: this.name,
       query: { session },
-      url: server.url,
+      url: this.url,
       transports: ["websocket"],
       backoff: { min: 300, max: 1000 },
     });
@@ -150,12 +151,11 @@ class Client {
   /** As a balancer would: to the server with the fewest clients that runs. */
   #search() {
     const [found] = live().sort((one, other) => crowd(one) - crowd(other));
-    if (found && found !== this.server) this.moveTo(found);
+    if (found && found.url !== this.url) this.moveTo(found);
     else this.search = setTimeout(() => this.#search(), PATIENCE);
   }
 
   moveTo(server) {
-    if (server === this.server) return;
     const from = this.chip.getBoundingClientRect();
     this.#join(server);
     const to = this.chip.getBoundingClientRect();
@@ -201,8 +201,9 @@ function showChoice() {
   page.app.classList.toggle("choosing", Boolean(chosen));
   for (const client of clients.values()) client.chip.setAttribute("aria-pressed", String(client === chosen));
   for (const server of servers) {
-    server.card.querySelector(".move").hidden = !chosen || chosen.server === server || !server.isUp;
-    server.card.querySelector(".add").hidden = clients.size === NAMES.length;
+    const mayMove = Boolean(chosen) && chosen.server !== server && server.isUp;
+    server.card.querySelector(".move").hidden = !mayMove;
+    server.card.querySelector(".add").hidden = mayMove || clients.size === NAMES.length;
   }
   page.hint.textContent = chosen ? `${chosen.name} speaks. To whom?` : "Pick a client to speak, and then who shall hear it. Or kill a server.";
 }
@@ -225,8 +226,8 @@ async function send(from, to, text) {
   dot.classList.add("waiting");
   const [outcome, micros] = await answer;
   dot.classList.remove("waiting");
-  if (outcome === "written") {
-    await arrived;
+  const landed = ["written", "enqueued"].includes(outcome) && (await Promise.race([arrived.then(() => true), wait(SPOKEN)]));
+  if (landed) {
     const target = to.server;
     await fly(dot, [...(crosses() ? [rail(target), gate(target)] : []), middle(to.chip)]);
     dot.remove();
