@@ -1,12 +1,13 @@
+use crate::{bus::Hub, presence, reach::Reach};
 #[cfg(feature = "testing")]
 use crate::{node::Handle, reach::Switch};
-use crate::{presence, reach::Reach};
 
 /// What the nodes of one process share in place of Redis, as one of them sees it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     reach: Reach,
     directory: presence::Memory,
+    hub: Hub,
 }
 
 impl Memory {
@@ -15,11 +16,17 @@ impl Memory {
         Self {
             reach: self.reach.of_another(),
             directory: self.directory.clone(),
+            hub: self.hub.clone(),
         }
     }
 
     pub(super) fn directory(&self) -> presence::Memory {
         self.directory.seen(self.reach.clone())
+    }
+
+    #[expect(dead_code, reason = "the verbs are to come")]
+    pub(super) fn hub(&self) -> Hub {
+        self.hub.seen(self.reach.clone())
     }
 }
 
@@ -44,6 +51,7 @@ impl Memory {
     /// Loses everything.
     pub(crate) fn flush(&self) {
         self.directory.flush();
+        self.hub.flush();
     }
 }
 
