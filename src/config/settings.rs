@@ -7,6 +7,7 @@ use super::{ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
+    metrics::Metrics,
     notice::Noticeboard,
     websocket::Limits,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) metrics: Metrics,
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
@@ -70,6 +72,7 @@ const PUBLISH: &str = "/broadcast";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
+        let metrics = Metrics::default();
         Self {
             path: "/stream".into(),
             polling: true,
@@ -96,8 +99,12 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices,
-            presence: PresenceSettings::default(),
+            notices: counted(notices, &metrics),
+            presence: PresenceSettings {
+                metrics: metrics.clone(),
+                ..PresenceSettings::default()
+            },
+            metrics,
             publish_secrets: None,
         }
     }
@@ -306,6 +313,19 @@ impl std::fmt::Debug for Settings {
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
+}
+
+/// Every notice is counted too.
+fn counted(notices: Noticeboard, metrics: &Metrics) -> Noticeboard {
+    #[cfg(feature = "metrics")]
+    let notices = {
+        let (mut notices, metrics) = (notices, metrics.clone());
+        notices.add_callback(move |notice| metrics.count(notice));
+        notices
+    };
+    #[cfg(not(feature = "metrics"))]
+    let Metrics = metrics;
+    notices
 }
 
 /// Browsers leave out the port that the scheme implies.

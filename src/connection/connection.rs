@@ -14,6 +14,7 @@ use crate::{
     config::QueuePolicy,
     engine::{CloseReason, Payload, Transport},
     message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    metrics::Metrics,
     notice::Notice,
 };
 
@@ -69,6 +70,10 @@ impl Connection {
         self.endpoint.settings.notices.post(notice);
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.endpoint.settings.metrics
+    }
+
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -93,6 +98,7 @@ impl Connection {
             return Err(SendError::Separator);
         }
         self.push_beyond(&mut exchange, frame);
+        self.metrics().sent();
         Ok(())
     }
 
@@ -112,6 +118,7 @@ impl Connection {
     pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> Batch {
         let mut exchange = self.exchange.lock();
         let batch = exchange.queue.pop_batch(out);
+        exchange.settle(self.metrics());
         if exchange.queue.cost() < self.limit() {
             exchange.wake_senders();
         }
@@ -125,6 +132,7 @@ impl Connection {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        exchange.settle(self.metrics());
         let mut errands = Errands {
             close: exchange.close.take(),
             ..Errands::default()
@@ -207,10 +215,21 @@ impl Connection {
         let mut exchange = self.exchange.lock();
         exchange.stage = Stage::Closed;
         exchange.queue.clear();
+        exchange.settle(self.metrics());
         exchange.driver = None;
         exchange.finish_post();
         exchange.wake_get();
         exchange.wake_senders();
+    }
+
+    fn push(&self, exchange: &mut Exchange, frame: Frame) {
+        exchange.queue.push(frame);
+        exchange.wake_mover();
+        if exchange.transport == Transport::Polling {
+            // The task does not look at it, only the next GET does.
+            exchange.settle(self.metrics());
+        }
+        self.metrics().sent();
     }
 
     fn limit(&self) -> usize {
@@ -261,8 +280,7 @@ impl Outlet for Connection {
         let mut exchange = self.exchange.lock();
         self.check(&exchange, &frame)?;
         if self.make_room(&mut exchange, &frame) {
-            exchange.queue.push(frame);
-            exchange.wake_mover();
+            self.push(&mut exchange, frame);
             return Ok(());
         }
         if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
@@ -282,8 +300,7 @@ impl Outlet for Connection {
             let room = exchange.room.get_or_insert_with(|| Arc::new(Notify::new()));
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));
         }
-        exchange.queue.push(frame);
-        exchange.wake_mover();
+        self.push(&mut exchange, frame);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     engine::Data,
     message::{Admission, Asking, Message, Refused},
+    spans::Span,
 };
 
 type Fut<M> = <<M as MakeHandler>::Handler as Service<Message>>::Future;
@@ -30,6 +32,8 @@ pin_project! {
         make: Arc<M>,
         handler: M::Handler,
         waiting: Waiting,
+        // That of the message that waits.
+        span: Span,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -66,17 +70,23 @@ impl<M: MakeHandler> Pipeline<M> {
             handler,
             make,
             waiting: Waiting::Nobody,
+            span: Span::none(),
             calls: Calls::new(),
         }
     }
 
     /// Takes a message; only when the intake is open.
-    pub(super) fn take(self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
+    pub(super) fn take(mut self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
         let endpoint = connection.endpoint();
+        endpoint.settings.metrics.received();
         let codec = &*endpoint.settings.codec;
+        let this = self.as_mut().project();
+        *this.span = Span::message();
+        let entered = this.span.enter();
         let admission = endpoint
             .validators
             .admit(codec, data.into(), connection.socket());
+        drop(entered);
         self.settle(admission, connection);
     }
 
@@ -91,20 +101,24 @@ impl<M: MakeHandler> Pipeline<M> {
             let this = self.as_mut().project();
             match this.waiting {
                 Waiting::Nobody => return Intake::Open,
-                Waiting::Validation(asking) => match asking.poll(cx) {
-                    Poll::Pending => return Intake::Held,
-                    Poll::Ready(admission) => {
-                        *this.waiting = Waiting::Nobody;
-                        if let Some(admission) = admission {
-                            self.as_mut().settle(admission, connection);
-                        }
+                Waiting::Validation(asking) => {
+                    let entered = this.span.enter();
+                    let Poll::Ready(admission) = asking.poll(cx) else {
+                        return Intake::Held;
+                    };
+                    drop(entered);
+                    *this.waiting = Waiting::Nobody;
+                    if let Some(admission) = admission {
+                        self.as_mut().settle(admission, connection);
                     }
-                },
+                }
                 Waiting::Refusal(_) => {
                     if !connection.has_room() {
                         return Intake::Full;
                     }
                     if let Waiting::Refusal(refused) = take(this.waiting) {
+                        let span = mem::replace(this.span, Span::none());
+                        let _entered = span.enter();
                         report::refused(connection, refused);
                     }
                 }
@@ -132,7 +146,9 @@ impl<M: MakeHandler> Pipeline<M> {
 
     /// Lets go of the message that waits.
     pub(super) fn give_up(self: Pin<&mut Self>) {
-        *self.project().waiting = Waiting::Nobody;
+        let this = self.project();
+        *this.waiting = Waiting::Nobody;
+        *this.span = Span::none();
     }
 
     /// Whether a message waits or is being handled.
@@ -141,14 +157,20 @@ impl<M: MakeHandler> Pipeline<M> {
     }
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
-        *self.project().waiting = match admission {
-            Admission::Passed(message) => Waiting::Handler {
-                message,
-                asked: false,
-            },
+        let this = self.project();
+        *this.waiting = match admission {
+            Admission::Passed(message) => {
+                this.span.name_event(message.event());
+                Waiting::Handler {
+                    message,
+                    asked: false,
+                }
+            }
             Admission::Asking(asking) => Waiting::Validation(asking),
             Admission::Refused(refused) if refused.id.is_some() => Waiting::Refusal(refused),
             Admission::Refused(refused) => {
+                let span = mem::replace(this.span, Span::none());
+                let _entered = span.enter();
                 report::refused(connection, refused);
                 Waiting::Nobody
             }
@@ -162,14 +184,17 @@ impl<M: MakeHandler> Pipeline<M> {
         connection: &Arc<Connection>,
     ) -> Poll<()> {
         let this = self.project();
+        let entered = this.span.enter();
         let ready = catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)));
+        drop(entered);
         if matches!(ready, Ok(Poll::Pending)) {
             return Poll::Pending;
         }
         let Waiting::Handler { message, .. } = take(this.waiting) else {
             return Poll::Ready(());
         };
-        let called = Called::of(&message);
+        let called = Called::of(&message, mem::replace(this.span, Span::none()));
+        let entered = called.span.enter();
         let outcome = match ready {
             Ok(Poll::Ready(Err(error))) => Err(error.into()),
             Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
@@ -177,7 +202,10 @@ impl<M: MakeHandler> Pipeline<M> {
             Err(_) => Err(report::panicked()),
         };
         match outcome {
-            Ok(future) => this.calls.push(future, called),
+            Ok(future) => {
+                drop(entered);
+                this.calls.push(future, called);
+            }
             Err(error) => {
                 renew(this.handler, &**this.make, connection);
                 report::failed(connection, &called, error);
@@ -189,6 +217,8 @@ impl<M: MakeHandler> Pipeline<M> {
     fn poll_calls(self: Pin<&mut Self>, cx: &mut Context<'_>, connection: &Arc<Connection>) {
         let mut this = self.project();
         while let Poll::Ready(Some((called, outcome))) = this.calls.as_mut().poll_next(cx) {
+            connection.metrics().handled(&called.since);
+            let _entered = called.span.enter();
             match outcome {
                 Ok(Ok(reply)) => {
                     let answer = || report::answered(connection, &called, reply.into());
@@ -210,7 +240,7 @@ impl<M: MakeHandler> Pipeline<M> {
 }
 
 fn take(waiting: &mut Waiting) -> Waiting {
-    std::mem::replace(waiting, Waiting::Nobody)
+    mem::replace(waiting, Waiting::Nobody)
 }
 
 /// A service that failed or panicked is not to be used again, if another one can be had.

@@ -116,6 +116,7 @@ impl Connection {
         let mut body = Vec::new();
         if exchange.transport == Transport::Polling {
             exchange.take_body(&mut body, limit);
+            exchange.settle(self.metrics());
         }
         if was_full {
             exchange.made_room();
