@@ -99,7 +99,7 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices: counted(notices, &metrics),
+            notices: metrics.counting(notices),
             presence: PresenceSettings {
                 metrics: metrics.clone(),
                 ..PresenceSettings::default()
@@ -313,19 +313,6 @@ impl std::fmt::Debug for Settings {
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
-}
-
-/// Every notice is counted too.
-fn counted(notices: Noticeboard, metrics: &Metrics) -> Noticeboard {
-    #[cfg(feature = "metrics")]
-    let notices = {
-        let (mut notices, metrics) = (notices, metrics.clone());
-        notices.add_callback(move |notice| metrics.count(notice));
-        notices
-    };
-    #[cfg(not(feature = "metrics"))]
-    let Metrics = metrics;
-    notices
 }
 
 /// Browsers leave out the port that the scheme implies.

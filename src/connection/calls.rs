@@ -104,9 +104,10 @@ impl<F: Future> Future for Call<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let entered = this.called.as_ref().map(|called| called.span.enter());
-        let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
-        drop(entered);
+        let polled = {
+            let _entered = this.called.as_ref().map(|called| called.span.enter());
+            catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)))
+        };
         let outcome = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),

@@ -110,13 +110,14 @@ where
             connection.endpoint.settings.timing(),
         );
         let span = Span::connection(connection.user(), transport);
-        let entered = span.enter();
-        connection.notify(Notice::Connect {
-            user: connection.user().clone(),
-            transport,
-        });
+        {
+            let _entered = span.enter();
+            connection.notify(Notice::Connect {
+                user: connection.user().clone(),
+                transport,
+            });
+        }
         connection.metrics().connected(transport);
-        drop(entered);
         Self {
             span,
             pipeline: Pipeline::new(make, handler),
@@ -249,9 +250,10 @@ where
         let mut scratch = Scratch::take();
         // Nobody else looks at it meanwhile.
         let span = mem::replace(self.as_mut().project().span, Span::none());
-        let entered = span.enter();
-        let ended = self.as_mut().drive(cx, &mut scratch);
-        drop(entered);
+        let ended = {
+            let _entered = span.enter();
+            self.as_mut().drive(cx, &mut scratch)
+        };
         *self.project().span = span;
         scratch.put_back();
         ended

@@ -82,11 +82,11 @@ impl<M: MakeHandler> Pipeline<M> {
         let codec = &*endpoint.settings.codec;
         let this = self.as_mut().project();
         *this.span = Span::message();
-        let entered = this.span.enter();
-        let admission = endpoint
-            .validators
-            .admit(codec, data.into(), connection.socket());
-        drop(entered);
+        let admission = {
+            let _entered = this.span.enter();
+            let validators = &endpoint.validators;
+            validators.admit(codec, data.into(), connection.socket())
+        };
         self.settle(admission, connection);
     }
 
@@ -102,11 +102,13 @@ impl<M: MakeHandler> Pipeline<M> {
             match this.waiting {
                 Waiting::Nobody => return Intake::Open,
                 Waiting::Validation(asking) => {
-                    let entered = this.span.enter();
-                    let Poll::Ready(admission) = asking.poll(cx) else {
+                    let polled = {
+                        let _entered = this.span.enter();
+                        asking.poll(cx)
+                    };
+                    let Poll::Ready(admission) = polled else {
                         return Intake::Held;
                     };
-                    drop(entered);
                     *this.waiting = Waiting::Nobody;
                     if let Some(admission) = admission {
                         self.as_mut().settle(admission, connection);
@@ -184,9 +186,10 @@ impl<M: MakeHandler> Pipeline<M> {
         connection: &Arc<Connection>,
     ) -> Poll<()> {
         let this = self.project();
-        let entered = this.span.enter();
-        let ready = catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)));
-        drop(entered);
+        let ready = {
+            let _entered = this.span.enter();
+            catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)))
+        };
         if matches!(ready, Ok(Poll::Pending)) {
             return Poll::Pending;
         }
@@ -194,19 +197,19 @@ impl<M: MakeHandler> Pipeline<M> {
             return Poll::Ready(());
         };
         let called = Called::of(&message, mem::replace(this.span, Span::none()));
-        let entered = called.span.enter();
-        let outcome = match ready {
-            Ok(Poll::Ready(Err(error))) => Err(error.into()),
-            Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
-                .map_err(|_| report::panicked()),
-            Err(_) => Err(report::panicked()),
+        let outcome = {
+            let _entered = called.span.enter();
+            match ready {
+                Ok(Poll::Ready(Err(error))) => Err(error.into()),
+                Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
+                    .map_err(|_| report::panicked()),
+                Err(_) => Err(report::panicked()),
+            }
         };
         match outcome {
-            Ok(future) => {
-                drop(entered);
-                this.calls.push(future, called);
-            }
+            Ok(future) => this.calls.push(future, called),
             Err(error) => {
+                let _entered = called.span.enter();
                 renew(this.handler, &**this.make, connection);
                 report::failed(connection, &called, error);
             }

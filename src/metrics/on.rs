@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{CloseReason, Transport},
-    notice::Notice,
+    notice::{Notice, Noticeboard},
 };
 
 /// Counts what goes on in a layer; all clones count as one.
@@ -24,6 +24,13 @@ pub(crate) struct Metrics {
 impl Metrics {
     fn handles(&self) -> &Handles {
         self.handles.get_or_init(Handles::register)
+    }
+
+    /// Counts every notice too.
+    pub(crate) fn counting(&self, mut notices: Noticeboard) -> Noticeboard {
+        let metrics = self.clone();
+        notices.add_callback(move |notice| metrics.count(notice));
+        notices
     }
 
     pub(crate) fn connected(&self, transport: Transport) {
@@ -78,8 +85,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a notice. What is told of connections was counted where it happened.
-    pub(crate) fn count(&self, notice: &Notice) {
+    /// What is told of connections was counted where it happened.
+    fn count(&self, notice: &Notice) {
         let handles = self.handles();
         match notice {
             Notice::Connect { .. } | Notice::Upgrade { .. } | Notice::Disconnect { .. } => {}
