@@ -112,12 +112,14 @@ mod presence;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
+pub mod router;
 mod serve;
 mod service;
 mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+pub mod validate;
 mod websocket;
 
 pub use crate::{
