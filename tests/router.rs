@@ -24,7 +24,7 @@ use primacron::{
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
     buffer::BufferLayer,
@@ -617,35 +617,6 @@ mod middleware {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_gives_its_place_back() {
-        let gate = Arc::new(Semaphore::new(0));
-        let inside = Counter::default();
-        let handler = gated(&gate, &inside).layer(ConcurrencyLimitLayer::new(1));
-        let router = anything(Router::new().on("x", handler).on("who", whoami), &["x"]);
-        let layer = PrimacronLayer::in_memory()
-            .hold_timeout(2 * SECOND)
-            .router(router);
-        let app = app(layer);
-        let before = tasks();
-        let mut holder = Ws::connect(&app, "holder").await;
-        let mut waiter = Ws::connect(&app, "waiter").await;
-        holder.emit("x", json!([])).await;
-        settle().await;
-        waiter.emit("x", json!([])).await;
-
-        // Neither gets anywhere, and both are closed.
-        assert!(holder.until_closed().await.is_some());
-        assert!(waiter.until_closed().await.is_some());
-        drop((holder, waiter));
-        until_tasks(before).await;
-
-        gate.add_permits(1);
-        let mut next = Ws::connect(&app, "next").await;
-        next.emit("x", json!([])).await;
-        assert_eq!(next.message().await, heard("x", json!(["done"])));
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn load_is_shed_through_layers_that_were_added_later() {
         let gate = Arc::new(Semaphore::new(0));
         let inside = Counter::default();
@@ -724,18 +695,23 @@ mod middleware {
             .hold_timeout(5 * SECOND)
             .router(anything(router, &["never"]));
         let app = app(layer);
+        let before = tasks();
         let mut held = Ws::connect(&app, "held").await;
+        let mut gone = Ws::connect(&app, "gone").await;
         let mut other = Ws::connect(&app, "other").await;
 
         held.emit("never", json!([])).await;
+        gone.emit("never", json!([])).await;
+        gone.send_packet("1").await;
         settle().await;
         other.emit("who", json!([])).await;
 
         assert_eq!(other.message().await["args"][0], "other");
-        assert!(
-            held.until_closed().await.is_some(),
-            "a handler may hold so long"
-        );
+        let start = Instant::now();
+        assert_eq!(held.until_closed().await, Some(1000));
+        assert!(start.elapsed() <= 5 * SECOND, "the limit of a handler");
+        drop((held, gone, other));
+        until_tasks(before).await;
     }
 
     #[tokio::test(start_paused = true)]

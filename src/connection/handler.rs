@@ -43,6 +43,10 @@ pub trait MakeHandler: Send + Sync + 'static {
 
     /// Makes it.
     fn make(&self, user: &User) -> Self::Handler;
+
+    /// Tells it of the message that it is about to be asked for readiness for.
+    #[doc(hidden)]
+    fn prepare(_handler: &mut Self::Handler, _message: &Message) {}
 }
 
 /// One clone of a service a connection; made by

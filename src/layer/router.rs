@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
 use super::PrimacronLayer;
-use crate::{connection::Cloned, router::Router};
+use crate::router::{Routed, Router};
 
 /// # A router
 impl<M> PrimacronLayer<M> {
     /// Hands the messages to a [`Router`], and registers the validators that its handlers bring
-    /// along: `.validators(&router).service(router)`.
+    /// along.
     #[must_use]
     #[track_caller]
-    pub fn router(self, router: Router) -> PrimacronLayer<Cloned<Router>> {
-        self.validators(&router).service(router)
+    pub fn router(self, router: Router) -> PrimacronLayer<Routed> {
+        self.validators(&router).with_maker(Routed(router))
     }
 
     /// Registers the validators of a [`Router`] alone: for one that is inside a middleware, or that

@@ -71,10 +71,8 @@
 //!
 //! [`Router::layer`] puts a middleware around all handlers, [`EventHandler::layer`] around one, and
 //! [`Router::on_service`] takes any tower service. Each message gets a copy of its own, which is asked
-//! whether it is ready with the message in hand: a limit that is shared by thousands of connections
-//! holds a place only for messages. Until a copy is ready its message counts as being handled; with
-//! the [`concurrency`](crate::PrimacronLayer::concurrency) of 1 that a layer has by default, nothing
-//! more is read from that client meanwhile.
+//! whether it is ready with the message in hand; until it is, nothing more is read from that client.
+//! A limit that is shared by thousands of connections holds places for messages only.
 //!
 //! For a router inside a middleware, or for one a connection, the layer takes the validators alone:
 //!
@@ -111,6 +109,7 @@ mod extract;
 mod handler;
 mod reply;
 mod route;
+mod routed;
 #[expect(clippy::module_inception, reason = "the router of the router room")]
 mod router;
 
@@ -119,5 +118,6 @@ pub use self::{
     handler::{EventHandler, InLayer, Layered, Parts, PartsAndMessage},
     reply::IntoReply,
     route::{Route, RouteFuture},
+    routed::{Routed, Routing},
     router::Router,
 };

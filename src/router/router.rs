@@ -253,9 +253,9 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     }
 }
 
-/// It is always ready: a handler is asked for its readiness with the message in hand, when that is
-/// known to be for it. So an idle connection has no place in anybody's limit, and a message that
-/// waits for one counts as being handled.
+/// As a service it is always ready: which handler to ask it knows only with the message in hand. So
+/// it asks a copy of that in the response future, and a message that waits for readiness counts as
+/// being handled; with [`PrimacronLayer::router`](crate::PrimacronLayer::router) it does not.
 impl Service<Message> for Router {
     type Response = Reply;
     type Error = Box<dyn Error + Send + Sync>;
@@ -266,11 +266,23 @@ impl Service<Message> for Router {
     }
 
     fn call(&mut self, message: Message) -> RouteFuture {
-        match self.table.find(message.event()) {
-            Some(entry) => entry.route().once(message),
-            None => RouteFuture::failed(PublicError::new("no handler for this event")),
+        match self.route(message.event()) {
+            Some(route) => route.once(message),
+            None => RouteFuture::failed(unhandled()),
         }
     }
+}
+
+impl Router {
+    /// Where the messages of an event go.
+    pub(super) fn route(&self, event: &str) -> Option<&Route> {
+        self.table.find(event).map(Entry::route)
+    }
+}
+
+/// What comes of a message that has passed its validator and has no handler.
+pub(super) fn unhandled() -> PublicError {
+    PublicError::new("no handler for this event")
 }
 
 impl<S: Clone + Send + Sync + 'static> Default for Router<S> {
