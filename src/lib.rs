@@ -105,7 +105,7 @@
 //! - [`validate`]: ready-made validators.
 //! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
 //!   counted and traced, what is set, who may connect.
-//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//! - `redis`: a connection out of any pool, and scripts. `condition`: whether nodes in one process reach
 //!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
@@ -123,6 +123,7 @@ mod body;
 mod bus;
 mod client;
 mod cluster;
+mod condition;
 mod config;
 mod connection;
 mod engine;
@@ -141,7 +142,6 @@ mod notice;
 #[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
-mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;

@@ -19,7 +19,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "account",
     "gate",
     "redis",
-    "reach",
+    "condition",
     "presence",
     "bus",
     "connection",

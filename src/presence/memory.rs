@@ -19,7 +19,7 @@ use super::{
     store::{Later, Reaped, Store, Written},
     value::Lease,
 };
-use crate::{error::StoreError, message::User, reach::Reach};
+use crate::{condition::Access, error::StoreError, message::User};
 
 /// So many evictions wait for a node to fetch them. Beyond that the oldest is dropped: the node
 /// finds out when it writes again.
@@ -29,7 +29,7 @@ const EVICTIONS: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     data: Arc<Mutex<Data>>,
-    reach: Reach,
+    access: Access,
     /// How long a store may take that is stalled.
     patience: Duration,
 }
@@ -48,11 +48,11 @@ struct Data {
 
 impl Memory {
     /// The same directory as one node sees it.
-    pub(crate) fn seen(&self, reach: Reach) -> Self {
+    pub(crate) fn seen(&self, access: Access) -> Self {
         let data = Arc::clone(&self.data);
         Self {
             data,
-            reach,
+            access,
             ..*self
         }
     }
@@ -77,7 +77,7 @@ impl Memory {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
-        self.reach.check()?;
+        self.access.check()?;
         Ok(self.data.lock())
     }
 
@@ -308,7 +308,7 @@ impl Memory {
         what: impl FnOnce() -> Result<T, StoreError> + Send + 'a,
     ) -> Later<'a, T> {
         Box::pin(async move {
-            self.reach.answer(self.patience).await?;
+            self.access.answer(self.patience).await?;
             what()
         })
     }

@@ -2,6 +2,7 @@
 
 use super::Memory;
 use crate::{
+    condition::Condition,
     error::StoreError,
     message::User,
     presence::{
@@ -9,7 +10,6 @@ use crate::{
         liveness::Corpse,
         value::Lease,
     },
-    reach::Condition,
 };
 
 impl Memory {
@@ -21,7 +21,7 @@ impl Memory {
 
     /// From now on nobody reaches it, or everybody does.
     pub(in crate::presence) fn stall(&self, unreachable: bool) {
-        self.reach.store().set(if unreachable {
+        self.access.store().set(if unreachable {
             Condition::Away
         } else {
             Condition::Well
