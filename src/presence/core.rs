@@ -200,6 +200,19 @@ impl Core {
         self.directory.take_batch(now, self.epoch, max)
     }
 
+    /// What is to be asked of buckets whose server was not reached, beside the other batches.
+    pub(super) fn take_probes(&self) -> Vec<Job> {
+        if !self.is_online() || !self.registered {
+            return Vec::new();
+        }
+        self.directory.take_probes()
+    }
+
+    /// Whether the store of an account was not reached at the last attempt.
+    pub(super) fn is_away(&self, account: &str) -> bool {
+        self.online == Some(false) || self.directory.has_lost(account)
+    }
+
     pub(super) fn settle(
         &mut self,
         epoch: u64,

@@ -40,7 +40,9 @@ enum Fresh {
 /// The sessions of this node, and what of them is to be written.
 ///
 /// One batch is under way at a time: what [`take_batch`](Self::take_batch) gives is settled, or
-/// given up with [`give_up`](Self::give_up), before the next one.
+/// given up with [`give_up`](Self::give_up), before the next one. Buckets whose server was not
+/// reached are in none, so that the others do not wait for them: [`take_probes`](Self::take_probes)
+/// gives a batch of their own.
 pub(super) struct Directory {
     hasher: RandomState,
     buckets: Vec<Bucket>,
@@ -87,7 +89,9 @@ impl Directory {
         };
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
         let older = bucket.insert(own, &self.hasher);
-        self.queue.push_back(Fresh::Put(user.clone()));
+        if !bucket.is_lost() {
+            self.queue.push_back(Fresh::Put(user.clone()));
+        }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
             self.push_delete(older.user);
@@ -124,6 +128,11 @@ impl Directory {
         self.buckets.iter().map(Bucket::len).sum()
     }
 
+    /// Whether the server of an account was not reached.
+    pub(super) fn has_lost(&self, account: &str) -> bool {
+        self.buckets[usize::from(bucket(account))].is_lost()
+    }
+
     /// The marker under which a bucket is written completely.
     pub(super) fn complete_under(&self, bucket: u8) -> Option<&Arc<str>> {
         let bucket = &self.buckets[usize::from(bucket)];
@@ -156,12 +165,14 @@ impl Directory {
     pub(super) fn begin_epoch(&mut self) {
         self.start_over();
         self.queue.clear();
+        self.refused.clear();
         self.deletes = 0;
         self.uncommits.clear();
     }
 
     fn start_over(&mut self) {
-        for bucket in &mut self.buckets {
+        // What is lost begins anew when it is found again.
+        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.is_lost()) {
             bucket.marker = None;
             bucket.start_over();
         }
@@ -171,7 +182,11 @@ impl Directory {
 
     /// Looks whether these buckets are still as we left them.
     pub(super) fn check(&mut self, buckets: impl IntoIterator<Item = u8>) {
-        self.checks.extend(buckets);
+        for bucket in buckets {
+            if !self.checks.contains(&bucket) {
+                self.checks.push(bucket);
+            }
+        }
     }
 
     /// Tries again what was refused.
@@ -197,6 +212,10 @@ impl Directory {
                 Fresh::Put(user) => {
                     busy[usize::from(bucket(user.account()))] = true;
                     self.put(&user, now, epoch)
+                }
+                Fresh::Delete(user) if self.has_lost(user.account()) => {
+                    self.refused.push(user);
+                    None
                 }
                 Fresh::Delete(user) => {
                     self.deletes -= 1;
@@ -227,6 +246,12 @@ impl Directory {
         }
         self.checks.clear();
         jobs
+    }
+
+    /// Asks for the buckets whose server was not reached, by taking back that they are written.
+    pub(super) fn take_probes(&self) -> Vec<Job> {
+        let lost = (0..BUCKETS).filter(|bucket| self.buckets[usize::from(*bucket)].is_lost());
+        lost.map(|bucket| Job::Uncommit { bucket }).collect()
     }
 
     fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
@@ -281,6 +306,7 @@ impl Directory {
     fn push_delete(&mut self, user: User) {
         if self.deletes >= self.max_deletes {
             self.queue.retain(|fresh| matches!(fresh, Fresh::Put(_)));
+            self.refused.clear();
             self.deletes = 0;
             self.overflowed = true;
             return;

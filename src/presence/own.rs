@@ -36,6 +36,8 @@ pub(super) enum Phase {
     Writing(Vec<User>),
     /// The store refused to hear it; until somebody asks again.
     Refused,
+    /// Its server was not reached; until what the store says of it is taken back.
+    Lost,
 }
 
 impl Bucket {
@@ -53,6 +55,10 @@ impl Bucket {
 
     pub(super) const fn is_complete(&self) -> bool {
         matches!(self.phase, Phase::Complete)
+    }
+
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Lost)
     }
 
     /// All of it is to be written again.

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use super::{
     super::{
         job::{Job, Reply},
-        keys::bucket,
+        keys::{BUCKETS, bucket},
         own::{Bucket, Phase},
     },
-    Directory, Event,
+    Directory, Event, Fresh,
 };
 use crate::{error::StoreError, message::User};
 
@@ -20,6 +20,7 @@ impl Directory {
         events: &mut Vec<Event>,
     ) {
         match (job, result) {
+            (job, Err(error @ StoreError::Unreachable(_))) => self.not_reached(job, error, events),
             (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
             (Job::Delete { user }, Ok(Reply::Delete { marker, generation })) => {
                 let bucket = self.bucket_of(&user);
@@ -54,9 +55,10 @@ impl Directory {
                 self.deletes += 1;
                 self.refused.push(user);
             }
-            (Job::Commit { bucket, .. }, Err(_)) => {
+            (Job::Commit { bucket, .. } | Job::Uncommit { bucket }, Err(_)) => {
                 self.buckets[usize::from(bucket)].phase = Phase::Refused;
             }
+            (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
             (Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. }, _) => {}
         }
     }
@@ -71,15 +73,7 @@ impl Directory {
     ) {
         for job in jobs {
             match job {
-                Job::Put { user, .. } => {
-                    let hasher = self.hasher.clone();
-                    if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
-                        own.waiter = None;
-                        if own.generation.is_none() {
-                            events.push(Event::ConnectFailed(user, error.clone()));
-                        }
-                    }
-                }
+                Job::Put { user, .. } => self.put_failed(user, error, events),
                 Job::Delete { user } => {
                     events.push(Event::DisconnectFailed(user.clone(), error.clone()));
                     self.push_delete(user);
@@ -88,6 +82,71 @@ impl Directory {
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
             }
         }
+    }
+
+    /// The server of a bucket was not reached: whatever was under way there is in doubt.
+    fn not_reached(&mut self, job: Job, error: StoreError, events: &mut Vec<Event>) {
+        let index = match job {
+            Job::Put { user, .. } => {
+                let index = bucket(user.account());
+                self.put_failed(user, &error, events);
+                index
+            }
+            Job::Delete { user } => {
+                let index = bucket(user.account());
+                events.push(Event::DisconnectFailed(user.clone(), error.clone()));
+                self.deletes += 1;
+                self.refused.push(user);
+                index
+            }
+            Job::Commit { bucket, .. } | Job::Uncommit { bucket } => bucket,
+        };
+        let bucket = &mut self.buckets[usize::from(index)];
+        if bucket.is_lost() {
+            return;
+        }
+        (bucket.phase, bucket.marker) = (Phase::Lost, None);
+        // What else is on that server is to be known soon.
+        self.check(0..BUCKETS);
+        for user in self.take_puts(index) {
+            self.put_failed(user, &error, events);
+        }
+    }
+
+    /// Nobody waits for an entry that was not stored, and who has none yet hears of it.
+    fn put_failed(&mut self, user: User, error: &StoreError, events: &mut Vec<Event>) {
+        let hasher = self.hasher.clone();
+        if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
+            own.waiter = None;
+            if own.generation.is_none() {
+                events.push(Event::ConnectFailed(user, error.clone()));
+            }
+        }
+    }
+
+    /// Takes out of the queue what was to be stored in a bucket.
+    fn take_puts(&mut self, index: u8) -> Vec<User> {
+        let mut users = Vec::new();
+        self.queue.retain(|fresh| match fresh {
+            Fresh::Put(user) if bucket(user.account()) == index => {
+                users.push(user.clone());
+                false
+            }
+            _ => true,
+        });
+        users
+    }
+
+    /// The server of a bucket is reached again, and is to be told everything.
+    fn found_again(&mut self, index: u8) {
+        let found = &mut self.buckets[usize::from(index)];
+        if !found.is_lost() {
+            return;
+        }
+        found.start_over();
+        let there = |user: &mut User| bucket(user.account()) == index;
+        let users = self.refused.extract_if(.., there);
+        self.queue.extend(users.map(Fresh::Delete));
     }
 
     fn put_done(&mut self, user: User, reply: Reply, events: &mut Vec<Event>) {
