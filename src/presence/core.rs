@@ -202,9 +202,6 @@ impl Core {
 
     /// What is to be asked of buckets whose server was not reached, beside the other batches.
     pub(super) fn take_probes(&self) -> Vec<Job> {
-        if !self.is_online() || !self.registered {
-            return Vec::new();
-        }
         self.directory.take_probes()
     }
 
@@ -215,6 +212,7 @@ impl Core {
 
     pub(super) fn settle(
         &mut self,
+        now: Instant,
         epoch: u64,
         jobs: Vec<Job>,
         results: Result<Vec<Result<Reply, StoreError>>, StoreError>,
@@ -226,7 +224,7 @@ impl Core {
             Ok(_) if epoch != self.epoch => {}
             Ok(results) => {
                 for (job, result) in jobs.into_iter().zip(results) {
-                    self.directory.settle(job, result, &mut events);
+                    self.directory.settle(job, result, now, &mut events);
                 }
             }
             Err(error) => {

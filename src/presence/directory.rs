@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     job::Job,
     keys::{BUCKETS, bucket},
-    own::{Bucket, Own, Phase},
+    own::{Bucket, Clock, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
 
@@ -53,8 +53,8 @@ pub(super) struct Directory {
     checks: Vec<u8>,
     refused: Vec<User>,
     overflowed: bool,
-    /// The store's clock in microseconds, at an instant.
-    clock: Option<(Instant, u64)>,
+    /// The store's clock, by the last heartbeat.
+    clock: Option<Clock>,
 }
 
 impl Directory {
@@ -149,7 +149,12 @@ impl Directory {
     }
 
     pub(super) fn set_clock(&mut self, now: Instant, micros: u64) {
-        self.clock = Some((now, micros));
+        self.clock = Some(Clock::new(now, micros));
+    }
+
+    /// The clock of the server of a bucket.
+    fn clock_of(&self, bucket: u8) -> Option<Clock> {
+        self.buckets[usize::from(bucket)].clock.or(self.clock)
     }
 
     /// The store may have lost something: all is written again, under the same epoch.
@@ -236,11 +241,16 @@ impl Directory {
             let bucket = &self.buckets[place];
             let written = matches!(&bucket.phase, Phase::Writing(left) if left.is_empty());
             let check = bucket.is_complete() && self.checks.contains(&index);
-            if !busy[place] && (written || check) && jobs.len() < max {
+            if !busy[place]
+                && (written || check)
+                && jobs.len() < max
+                && let Some(clock) = self.clock_of(index)
+            {
                 jobs.push(Job::Commit {
                     bucket: index,
                     expected: bucket.marker.clone(),
                     epoch,
+                    sent: clock.read(now),
                 });
             }
         }
@@ -255,22 +265,17 @@ impl Directory {
     }
 
     fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
-        let (at, micros) = self.clock?;
+        let clock = self.clock_of(bucket(user.account()))?;
         let hasher = self.hasher.clone();
         let own = self.bucket_of(user).get_mut(user, &hasher)?;
         let first = !std::mem::replace(&mut own.attempted, true);
         let age = now.saturating_duration_since(own.opened);
-        let since = i128::try_from(own.opened.saturating_duration_since(at).as_micros());
-        let before = i128::try_from(at.saturating_duration_since(own.opened).as_micros());
-        let opened = i128::from(micros) + since.unwrap_or(0) - before.unwrap_or(0);
-        let generation = own
-            .generation
-            .unwrap_or_else(|| u64::try_from(opened.max(1)).unwrap_or(1));
         Some(Job::Put {
             user: user.clone(),
             epoch,
-            generation,
+            generation: own.generation.unwrap_or_else(|| clock.read(own.opened)),
             force: first && age < FRESH,
+            sent: clock.read(now),
         })
     }
 

@@ -148,7 +148,7 @@ impl PresenceTask {
             *self.shared.cause.lock() = error.clone();
             self.shared.trouble.notify_one();
         }
-        let changes = self.shared.core.lock().settle(epoch, jobs, results);
+        let changes = self.shared.core.lock().settle(now(), epoch, jobs, results);
         self.handle(changes).await;
     }
 

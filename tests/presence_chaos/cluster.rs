@@ -22,8 +22,7 @@ const NOBODY: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 struct Crowd {
     cluster: RedisCluster,
-    /// Kept for its connections.
-    _home: NodeProcess,
+    home: NodeProcess,
     other: NodeProcess,
     clients: Vec<Client>,
     watches: Vec<Watch>,
@@ -68,7 +67,7 @@ impl Crowd {
         }
         let crowd = Self {
             cluster,
-            _home: home,
+            home,
             other,
             clients,
             watches,
@@ -88,6 +87,9 @@ impl Crowd {
         }
         let (took, exact) = (lost.elapsed(), exact.unwrap_or(0));
         println!("without master {master}, {exact} of {ACCOUNTS} accounts are exact in {took:?}");
+        if exact > 0 {
+            self.assert_finds_who_comes_now(exact).await;
+        }
         assert!(exact < ACCOUNTS, "some accounts were on the lost master");
 
         self.cluster.masters[master].restart().await;
@@ -119,6 +121,23 @@ impl Crowd {
             }
         }
         (exact > 0).then_some(exact)
+    }
+
+    /// Who comes now is found at once, for as many accounts as are exact; who comes to the others
+    /// does not wait for them.
+    async fn assert_finds_who_comes_now(&self, exact: usize) {
+        let mut observer = self.other.client("observer").await;
+        let mut found = 0;
+        for client in &self.clients {
+            let newcomer = self.home.client(&client.account).await;
+            let find = observer.find(&client.account, &newcomer.session).await;
+            match find.expect("an answer") {
+                Find::Found(_) => found += 1,
+                Find::Uncertain => {}
+                Find::NotFound => panic!("{}: a false answer", client.account),
+            }
+        }
+        assert_eq!(found, exact);
     }
 
     async fn until_all_are_found(&self, since: Instant) {

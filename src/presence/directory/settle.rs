@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{
         job::{Job, Reply},
         keys::{BUCKETS, bucket},
-        own::{Bucket, Phase},
+        own::{Bucket, Clock, Phase},
     },
     Directory, Event, Fresh,
 };
@@ -17,10 +17,12 @@ impl Directory {
         &mut self,
         job: Job,
         result: Result<Reply, StoreError>,
+        now: Instant,
         events: &mut Vec<Event>,
     ) {
         match (job, result) {
             (job, Err(error @ StoreError::Unreachable(_))) => self.not_reached(job, error, events),
+            (job, Ok(Reply::Late { time })) => self.came_late(job, Clock::new(now, time)),
             (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
             (Job::Delete { user }, Ok(Reply::Delete { marker, generation })) => {
                 let bucket = self.bucket_of(&user);
@@ -30,8 +32,9 @@ impl Directory {
                 }
                 events.extend(generation.map(|generation| Event::Removed(user, generation)));
             }
-            (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done })) => {
+            (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done, time })) => {
                 let bucket = &mut self.buckets[usize::from(bucket)];
+                bucket.clock = Some(Clock::new(now, time));
                 bucket.note_marker(&marker);
                 if done && matches!(&bucket.phase, Phase::Writing(left) if left.is_empty()) {
                     bucket.phase = Phase::Complete;
@@ -80,6 +83,30 @@ impl Directory {
                 }
                 Job::Commit { .. } => {}
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
+            }
+        }
+    }
+
+    /// The store took a write for one that was given up, as it was, or as it seemed by a clock that
+    /// we did not know: it is sent again.
+    fn came_late(&mut self, job: Job, clock: Clock) {
+        let (index, put) = match job {
+            Job::Put { user, force, .. } => (bucket(user.account()), Some((user, force))),
+            Job::Commit { bucket, .. } | Job::Uncommit { bucket } => (bucket, None),
+            Job::Delete { .. } => return,
+        };
+        let hasher = self.hasher.clone();
+        let bucket = &mut self.buckets[usize::from(index)];
+        bucket.clock = Some(clock);
+        let Some((user, force)) = put else {
+            return;
+        };
+        if let Some(own) = bucket.get_mut(&user, &hasher) {
+            // The first attempt was none.
+            own.attempted &= !force;
+            match &mut bucket.phase {
+                Phase::Writing(left) => left.push(user),
+                _ => self.queue.push_back(Fresh::Put(user)),
             }
         }
     }

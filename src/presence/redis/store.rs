@@ -26,6 +26,9 @@ const EVICTIONS: u64 = 60;
 /// Sessions that are removed in one step.
 const REAP: u64 = 200;
 
+/// This part of the command timeout is left for clocks that do not run alike.
+const DRIFT: u32 = 16;
+
 /// The directory in Redis.
 struct RedisStore {
     link: Link,
@@ -35,6 +38,8 @@ struct RedisStore {
     probing: Link,
     scripts: Scripts,
     keys: Keys,
+    /// After so many microseconds a write has been given up by its sender.
+    latest: u64,
 }
 
 impl RedisStore {
@@ -48,6 +53,7 @@ impl RedisStore {
             link: main,
             scripts,
             keys: Keys::new(namespace),
+            latest: u64::try_from((timeout - timeout / DRIFT).as_micros()).unwrap_or(u64::MAX),
         }
     }
 
@@ -59,6 +65,7 @@ impl RedisStore {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
                 let mut put = self.on_entry(&scripts.put, node, user);
                 put.arg(user.session())
@@ -67,6 +74,7 @@ impl RedisStore {
                     .arg(user.sid());
                 put.arg(*generation).arg(u8::from(*force)).arg(random_id());
                 put.arg(member(user.account(), user.session()));
+                put.arg(*sent).arg(self.latest);
                 put
             }
             Job::Delete { user } => {
@@ -79,6 +87,7 @@ impl RedisStore {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
                 let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
                 let mut commit = scripts.commit.on(&keys);
@@ -86,6 +95,7 @@ impl RedisStore {
                 commit
                     .arg(expected.as_deref().unwrap_or_default())
                     .arg(random_id());
+                commit.arg(*sent).arg(self.latest);
                 commit
             }
             Job::Uncommit { bucket } => {

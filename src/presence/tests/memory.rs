@@ -14,6 +14,9 @@ use super::super::{
 };
 use crate::{error::StoreError, message::User};
 
+/// After so many microseconds a write has been given up by its sender.
+const LATEST: u64 = 1_000_000;
+
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
 pub(in crate::presence) struct Memory {
@@ -28,6 +31,8 @@ struct Data {
     markers: u64,
     time: u64,
     unreachable: bool,
+    /// Writes on their way: when they arrive, of which node.
+    late: Vec<(u64, String, Vec<Job>)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +66,24 @@ impl Memory {
     }
 
     pub(in crate::presence) fn set_time(&self, micros: u64) {
-        self.data.lock().time = micros;
+        let mut data = self.data.lock();
+        data.time = micros;
+        if data.unreachable {
+            return;
+        }
+        let due = data.late.extract_if(.., |(at, ..)| *at <= micros);
+        for (_, node, jobs) in due.collect::<Vec<_>>() {
+            for job in &jobs {
+                data.apply(&node, job);
+            }
+        }
+    }
+
+    /// These writes arrive so many microseconds later than they have been given up.
+    pub(in crate::presence) fn strand(&self, node: &str, jobs: &[Job], later: u64) {
+        let mut data = self.data.lock();
+        let at = data.time + LATEST + 1 + later;
+        data.late.push((at, node.to_owned(), jobs.to_vec()));
     }
 
     /// Somebody declares a node dead that is not.
@@ -256,7 +278,11 @@ impl Data {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(bucket(user.account()));
                 let sessions = part.accounts.entry(user.account().to_owned()).or_default();
                 let other = sessions.get(user.session()).cloned();
@@ -311,14 +337,18 @@ impl Data {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(*bucket);
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
                     let commitment = commitment(&marker, *epoch);
                     part.written.insert(node.to_owned(), commitment);
                 }
-                Reply::Commit { marker, done }
+                Reply::Commit { marker, done, time }
             }
             Job::Uncommit { bucket } => {
                 let part = self.buckets.entry(*bucket).or_default();
