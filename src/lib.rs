@@ -60,16 +60,32 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Logs
+//!
+//! With the feature `tracing`, what a [`Notice`] tells is an event: errors at `WARN`, the rest at
+//! `DEBUG` or `INFO`. Under the target `primacron` there are two spans:
+//!
+//! | span | level | fields |
+//! | --- | --- | --- |
+//! | `connection` | `INFO` | `id`, a number that only tells connections of a process apart; `account`; `transport`, the one that it began with |
+//! | `message` | `DEBUG` | `event`, once it is known to have a validator |
+//!
+//! A connection's span has no parent, for it outlives its request; a message's lies in it, and what
+//! validators and the handler say lies in the message's, across every await. No span and no event
+//! has a socket id, a session or anything else of a message.
+//!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
+//! | `metrics` | no | `metrics`: what goes on, counted behind the facade of that name |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
-//! | `testing` | no | `testing`: messages without a server |
-//! | `tracing` | no | notices as events of the `tracing` facade |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
+//! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
 //! # Layout
 //!
@@ -78,21 +94,25 @@
 //! - `engine`: Engine.IO without input and output: packets, payloads, query, heartbeat, upgrade.
 //! - `websocket`: RFC 6455 without input and output, for a server.
 //! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
-//! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
-//!   may connect.
-//! - `redis`: a connection out of any pool, and scripts.
+//! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
+//!   counted and traced, what is set, who may connect.
+//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
-//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
+//! - `respond`, `client`, `publish`: what is answered beside messages.
+//! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;
+#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod engine;
@@ -102,19 +122,23 @@ mod gate;
 mod ids;
 mod layer;
 mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod metrics;
 mod node;
 mod notice;
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
-)]
+#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
+mod publish;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
 mod serve;
 mod service;
 mod shared;
+mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
@@ -124,7 +148,8 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    cluster::Cluster,
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -135,9 +160,10 @@ pub use crate::{
         Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
         Socket, User, Verdict, WireKind,
     },
-    node::{Handle, To},
+    node::{FollowError, Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
+    publish::{Publisher, Publishing},
     serve::{Serve, serve},
     service::Primacron,
 };
