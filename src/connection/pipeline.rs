@@ -131,14 +131,16 @@ impl<M: MakeHandler> Pipeline<M> {
                         report::refused(connection, refused);
                     }
                 }
-                Waiting::Handler { asked, .. } => {
+                Waiting::Handler { message, asked } => {
                     if this.calls.len() >= connection.endpoint().settings.concurrency() {
                         return Intake::Held;
                     }
                     if !*asked && !connection.has_room() {
                         return Intake::Full;
                     }
-                    *asked = true;
+                    if !mem::replace(asked, true) {
+                        M::prepare(this.handler, message);
+                    }
                     if self.as_mut().poll_dispatch(cx, connection).is_pending() {
                         return Intake::Held;
                     }
