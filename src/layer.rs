@@ -18,7 +18,7 @@ use crate::{
     message::{
         Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules,
     },
-    node::{Handle, Owner},
+    node::{Handle, Memory, Owner},
     notice::{Notice, Noticeboard},
     service::Primacron,
     shared::Shared,
@@ -90,6 +90,12 @@ impl PrimacronLayer {
         let notices = Noticeboard::new();
         let owner = Owner::with_redis(notices.clone(), redis);
         Ok(Self::of(owner, notices))
+    }
+
+    /// A node that shares what other nodes of this process know.
+    pub(crate) fn with_memory(memory: Memory) -> Self {
+        let notices = Noticeboard::new();
+        Self::of(Owner::with_memory(notices.clone(), memory), notices)
     }
 
     fn of(owner: Owner, notices: Noticeboard) -> Self {

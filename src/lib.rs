@@ -68,7 +68,8 @@
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
-//! | `testing` | no | `testing`: messages without a server |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
 //! | `tracing` | no | notices as events of the `tracing` facade |
 //!
 //! # Layout
@@ -80,20 +81,22 @@
 //! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
 //! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
 //!   may connect.
-//! - `redis`: a connection out of any pool, and scripts.
+//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
-//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
+//! - `respond`, `client`, `publish`: what is answered beside messages.
+//! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;
-#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod engine;
@@ -105,8 +108,9 @@ mod layer;
 mod message;
 mod node;
 mod notice;
-#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
+mod publish;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
@@ -122,7 +126,8 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy},
+    cluster::Cluster,
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -136,6 +141,7 @@ pub use crate::{
     node::{FollowError, Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
+    publish::{Publisher, Publishing},
     serve::{Serve, serve},
     service::Primacron,
 };

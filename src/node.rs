@@ -18,6 +18,7 @@ mod drain;
 mod fan;
 mod find;
 mod follow;
+mod memory;
 mod owners;
 mod place;
 mod route;
@@ -33,10 +34,12 @@ use std::{
 };
 
 pub use self::follow::FollowError;
+pub(crate) use self::memory::Memory;
 use self::{follow::Follows, route::Routes};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{
+    config::MAX_PAYLOAD,
     connection::{Connection, Registry, Tails},
     engine::CloseReason,
     message::{Codec, Json, Outlet as _, Socket, User},
@@ -49,7 +52,7 @@ pub(crate) struct Node {
     id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tails: Arc<Tails>,
-    notices: Noticeboard,
+    pub(crate) notices: Noticeboard,
     told_unverified: AtomicBool,
     pub(crate) presence: Arc<OnceLock<Presence>>,
     /// The way to other nodes.
@@ -57,7 +60,10 @@ pub(crate) struct Node {
     follows: Arc<Follows>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
-    /// Where the directory is kept; nowhere but in this process without.
+    /// Bytes of the largest message, once a service was made.
+    max_payload: OnceLock<usize>,
+    /// What is shared with other nodes of this process; if neither this nor Redis, then nothing.
+    memory: Option<Memory>,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
 }
@@ -78,22 +84,31 @@ impl Node {
             told_unverified: AtomicBool::new(false),
             presence: Arc::default(),
             codec: OnceLock::new(),
+            max_payload: OnceLock::new(),
+            memory: None,
             #[cfg(feature = "redis")]
             redis: None,
         }
     }
 
-    /// Whether the directory is kept outside of this process.
+    /// Whether there is a directory that other nodes know too.
     pub(crate) const fn shares_directory(&self) -> bool {
         #[cfg(feature = "redis")]
-        return self.redis.is_some();
-        #[cfg(not(feature = "redis"))]
-        false
+        if self.redis.is_some() {
+            return true;
+        }
+        self.memory.is_some()
     }
 
     /// Before there is a service nobody is connected, and any codec will do.
     fn codec(&self) -> &dyn Codec {
         self.codec.get().map_or(&Json, |codec| &**codec)
+    }
+
+    /// Bytes of the largest message.
+    pub(crate) fn max_payload(&self) -> usize {
+        let max = self.max_payload.get().copied();
+        max.unwrap_or(MAX_PAYLOAD)
     }
 
     /// Whether new connections are refused.
@@ -119,6 +134,15 @@ impl Owner {
     pub(crate) fn new(notices: Noticeboard) -> Self {
         Self {
             node: Arc::new(Owned(Node::new(notices))),
+        }
+    }
+
+    /// A node that shares a directory with others of this process.
+    pub(crate) fn with_memory(notices: Noticeboard, memory: Memory) -> Self {
+        let mut node = Node::new(notices);
+        node.memory = Some(memory);
+        Self {
+            node: Arc::new(Owned(node)),
         }
     }
 
@@ -187,6 +211,10 @@ pub struct Handle {
 impl Handle {
     pub(crate) const fn new(owner: Owner) -> Self {
         Self { owner }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.owner.node()
     }
 
     /// The random id of this node, new with every start.

@@ -17,15 +17,18 @@ mod bus;
 mod error;
 mod outside;
 mod presence;
+mod secret;
 mod settings;
 
 pub(crate) use self::{
     bus::BusSettings,
     presence::PresenceSettings,
-    settings::{Origins, Settings},
+    secret::Secrets,
+    settings::{MAX_PAYLOAD, Origins, Settings},
 };
 pub use self::{
     error::ConfigError,
     outside::{BusConfig, Config, PresenceConfig},
+    secret::Secret,
     settings::QueuePolicy,
 };

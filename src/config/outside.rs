@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{BusSettings, ConfigError, PresenceSettings, QueuePolicy, Settings};
+use super::{BusSettings, ConfigError, PresenceSettings, QueuePolicy, Secret, Settings};
 use crate::engine::Transport;
 
 /// Settings from outside. Every key may be missing; unknown keys are an error.
@@ -48,6 +48,9 @@ pub struct Config {
     pub handshake_data: Option<bool>,
     /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
     pub serve_client: Option<bool>,
+    /// See [`PrimacronLayer::publish_secret`](crate::PrimacronLayer::publish_secret); any of them
+    /// counts.
+    pub publish_secrets: Option<Vec<Secret>>,
     /// How presence is kept in Redis.
     pub presence: PresenceConfig,
     /// How messages go from node to node.
@@ -66,6 +69,8 @@ pub struct BusConfig {
     pub inbox_bytes: Option<usize>,
     /// See [`PrimacronLayer::bus_backlog`](crate::PrimacronLayer::bus_backlog), bytes.
     pub backlog: Option<usize>,
+    /// See [`PrimacronLayer::bus_deadline`](crate::PrimacronLayer::bus_deadline), milliseconds.
+    pub deadline_ms: Option<u64>,
 }
 
 impl BusSettings {
@@ -74,7 +79,9 @@ impl BusSettings {
             config.inbox_entries.unwrap_or(self.inbox_entries),
             config.inbox_bytes.unwrap_or(self.inbox_bytes),
         )?;
-        each(config.backlog, |it| self.set_backlog(it))
+        each(config.backlog, |it| self.set_backlog(it))?;
+        let deadline = config.deadline_ms.map(Duration::from_millis);
+        each(deadline, |it| self.set_deadline(it))
     }
 }
 
@@ -147,6 +154,7 @@ impl Settings {
             report_to_client,
             handshake_data,
             serve_client,
+            publish_secrets,
             presence,
             bus,
         } = config;
@@ -175,6 +183,9 @@ impl Settings {
         }
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
+        }
+        for secret in publish_secrets.iter().flatten() {
+            self.add_publish_secret(secret)?;
         }
         self.presence.apply(presence)?;
         self.bus.apply(bus)?;

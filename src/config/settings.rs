@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{BusSettings, ConfigError, PresenceSettings};
+use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
     pub(crate) presence: PresenceSettings,
+    /// Who may publish; nobody without.
+    publish_secrets: Option<Secrets>,
     pub(crate) bus: BusSettings,
 }
 
@@ -60,6 +62,12 @@ pub(crate) enum Origins {
 }
 
 const MIN_PAYLOAD: usize = 16;
+
+/// Bytes of the largest message, unless somebody says otherwise.
+pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Where events are published, below the endpoint.
+const PUBLISH: &str = "/broadcast";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
@@ -75,7 +83,7 @@ impl Settings {
                 allow_upgrades: true,
             },
             limits: Limits {
-                max_message: 1_000_000,
+                max_message: MAX_PAYLOAD,
                 max_fragments: 1024,
             },
             max_packets: 1024,
@@ -91,6 +99,7 @@ impl Settings {
             codec: Arc::new(Json),
             notices,
             presence: PresenceSettings::default(),
+            publish_secrets: None,
             bus: BusSettings::default(),
         }
     }
@@ -203,6 +212,11 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
+        let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
+        secrets.add(secret)
+    }
+
     pub(crate) fn set_queue_policy(&mut self, policy: QueuePolicy) {
         self.queue_policy = policy;
     }
@@ -215,6 +229,12 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// Who may publish at `path`, if that is where one does.
+    pub(crate) fn publishers_at(&self, path: &str) -> Option<&Secrets> {
+        let secrets = self.publish_secrets.as_ref()?;
+        (path.strip_prefix(&*self.path) == Some(PUBLISH)).then_some(secrets)
     }
 
     /// Where the endpoint is, without the slash at its end.
@@ -319,7 +339,7 @@ pub(super) fn check(
 /// A year: beyond it, adding to a point in time could overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
+pub(super) fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
     check(
         time >= Duration::from_millis(1),
         setting,

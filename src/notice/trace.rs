@@ -23,8 +23,6 @@ pub(super) fn trace(notice: &Notice) {
         Notice::ConnectError { key, error, .. } | Notice::DisconnectError { key, error, .. } => {
             tracing::warn!(name, account, key, error);
         }
-        Notice::PresenceOffline { error } => tracing::warn!(name, error),
-        Notice::PresenceInvalid { what } => tracing::warn!(name, what),
         Notice::FollowGap {
             account,
             followed,

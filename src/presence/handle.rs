@@ -15,6 +15,7 @@ use super::{
     core::{Change, Core},
     keys::Keys,
     liveness::Periods,
+    memory::Memory,
     store::Store,
 };
 use crate::{
@@ -293,9 +294,21 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-#[cfg(feature = "redis")]
 impl Presence {
+    /// Presence in memory that the nodes of one process share: a handle and its task.
+    pub(crate) fn in_memory(
+        memory: Memory,
+        node: &str,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let store = Arc::new(memory.with_patience(settings.command_timeout));
+        Self::pair(node, store, settings, notices, supersede)
+    }
+
     /// Presence in Redis: a handle and its task.
+    #[cfg(feature = "redis")]
     pub(crate) fn in_redis(
         redis: crate::redis::Redis,
         node: &str,
