@@ -25,6 +25,9 @@ use crate::{error::StoreError, message::User, reach::Reach};
 /// finds out when it writes again.
 const EVICTIONS: usize = 1000;
 
+/// After so many microseconds a write has been given up by its sender.
+const LATEST: u64 = 1_000_000;
+
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -44,6 +47,9 @@ struct Data {
     since: Instant,
     #[cfg(test)]
     time: Option<u64>,
+    /// Writes on their way: when they arrive, of which node.
+    #[cfg(test)]
+    late: Vec<(u64, String, Vec<Job>)>,
 }
 
 impl Memory {
@@ -183,12 +189,18 @@ impl Memory {
 impl Data {
     fn apply(&mut self, node: &str, job: &Job) -> Reply {
         let time = self.time();
+        if let Job::Put { sent, .. } | Job::Commit { sent, .. } = job
+            && time.saturating_sub(*sent) > LATEST
+        {
+            return Reply::Late { time };
+        }
         match job {
             Job::Put {
                 user,
                 epoch,
                 generation,
                 force,
+                ..
             } => {
                 let (part, marker) = self.part_with_marker(bucket(user.account()));
                 let wish = part::Wish {
@@ -207,13 +219,14 @@ impl Data {
                 bucket,
                 expected,
                 epoch,
+                ..
             } => {
                 let (part, marker) = self.part_with_marker(*bucket);
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
                     part.commit(node, &marker, *epoch);
                 }
-                Reply::Commit { marker, done }
+                Reply::Commit { marker, done, time }
             }
             Job::Uncommit { bucket } => {
                 if let Some(part) = self.buckets.get_mut(bucket) {
@@ -255,6 +268,8 @@ impl Default for Data {
             since: Instant::now(),
             #[cfg(test)]
             time: None,
+            #[cfg(test)]
+            late: Vec::new(),
         }
     }
 }

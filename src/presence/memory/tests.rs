@@ -1,10 +1,11 @@
 //! What only the tests of presence do to the directory.
 
-use super::Memory;
+use super::{LATEST, Memory};
 use crate::{
     error::StoreError,
     message::User,
     presence::{
+        job::Job,
         keys::{BUCKETS, bucket},
         liveness::Corpse,
         value::Lease,
@@ -30,7 +31,24 @@ impl Memory {
 
     /// From now on the clock stands at so many microseconds.
     pub(in crate::presence) fn set_time(&self, micros: u64) {
-        self.data.lock().time = Some(micros);
+        let mut data = self.data.lock();
+        data.time = Some(micros);
+        if self.reach.check().is_err() {
+            return;
+        }
+        let due = data.late.extract_if(.., |(at, ..)| *at <= micros);
+        for (_, node, jobs) in due.collect::<Vec<_>>() {
+            for job in &jobs {
+                data.apply(&node, job);
+            }
+        }
+    }
+
+    /// These writes arrive so many microseconds later than they have been given up.
+    pub(in crate::presence) fn strand(&self, node: &str, jobs: &[Job], later: u64) {
+        let mut data = self.data.lock();
+        let at = data.time() + LATEST + 1 + later;
+        data.late.push((at, node.to_owned(), jobs.to_vec()));
     }
 
     /// Somebody declares a node dead that is not.
