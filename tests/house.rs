@@ -12,6 +12,8 @@ const LOW_TO_HIGH: &[&str] = &[
     "message",
     "error",
     "notice",
+    "metrics",
+    "spans",
     "config",
     "account",
     "gate",
