@@ -94,6 +94,18 @@ impl Bus {
         Self::pair(node, Arc::new(inboxes), settings, lives)
     }
 
+    /// The bus of a node among others that use the same Redis, and its task.
+    #[cfg(feature = "redis")]
+    pub(crate) fn in_redis(
+        redis: crate::redis::Redis,
+        node: &str,
+        settings: &Settings,
+        lives: Lives,
+    ) -> (Self, BusTask) {
+        let inboxes = super::redis::open(redis, node, settings);
+        Self::pair(node, inboxes, settings, lives)
+    }
+
     /// A handle and the task that it talks to, without spawning it.
     pub(super) fn pair(
         node: &str,
