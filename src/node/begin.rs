@@ -64,8 +64,8 @@ impl Node {
         let presence = presence.clone();
         let lives: Lives = Arc::new(move |node: &str| presence.life(node));
         #[cfg(feature = "redis")]
-        if self.redis.is_some() {
-            return None;
+        if let Some(redis) = &self.redis {
+            return Some(Bus::in_redis(redis.clone(), &self.id, settings, lives));
         }
         let hub = self.memory.as_ref()?.hub();
         Some(Bus::in_memory(&hub, &self.id, settings, lives))
