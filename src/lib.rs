@@ -52,6 +52,11 @@
 //! the client hears an event of the notice's name: `error::json`, `error::invalid`,
 //! `error::validation` or `error::handler`.
 //!
+//! # Handlers by event
+//!
+//! A [`router::EventRouter`] hands each event to an async function of its own, whose typed arguments
+//! bring their validator along; [`PrimacronLayer::router`] takes it as it stands.
+//!
 //! # Back-pressure
 //!
 //! The handler is asked for readiness with a validated message in hand, and while a message waits,
@@ -64,6 +69,9 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
+//! | `garde` | no | [`validate::garde`](mod@validate): types with rules of `garde` |
+//! | `json-schema` | no | [`validate::json_schema`](mod@validate): arguments by JSON Schema |
+//! | `msgpack` | no | `MsgPack`: messages as MessagePack in binary frames |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
@@ -77,13 +85,15 @@
 //!
 //! - `engine`: Engine.IO without input and output: packets, payloads, query, heartbeat, upgrade.
 //! - `websocket`: RFC 6455 without input and output, for a server.
-//! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
+//! - `message`: codecs, arguments, verdicts, [`Message`], [`Reply`], [`Socket`].
+//! - [`validate`]: ready-made validators.
 //! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
 //!   may connect.
 //! - `redis`: a connection out of any pool, and scripts.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
+//! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
 //! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.

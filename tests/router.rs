@@ -18,7 +18,8 @@ use std::{
 use primacron::{
     Args, Message, Notice, PrimacronLayer, PublicError, RawInput, Reply, Socket, User, Verdict,
     router::{
-        AckId, Data, Event, EventHandler, Extension, FromMessage, FromRef, Parsed, Router, State,
+        AckId, Data, Event, EventHandler, EventRouter, Extension, FromMessage, FromRef, Parsed,
+        State,
     },
     validate,
 };
@@ -45,12 +46,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What a client hears of every failure that was not made for the public.
 const FAILED: &str = "the message could not be handled";
 
-fn served(router: Router) -> App {
+fn served(router: EventRouter) -> App {
     app(PrimacronLayer::in_memory().router(router))
 }
 
 /// The answer of a server with this router to one event.
-async fn answer(router: Router, name: &str, args: Value) -> Value {
+async fn answer(router: EventRouter, name: &str, args: Value) -> Value {
     let app = served(router);
     let mut client = Ws::connect(&app, "ann").await;
     client.send(&event(name, args)).await;
@@ -90,7 +91,7 @@ mod routes {
 
     #[tokio::test(start_paused = true)]
     async fn a_typed_handler_brings_its_validator_along() {
-        let router = || Router::new().on("move", play);
+        let router = || EventRouter::new().on("move", play);
 
         let played = answer(router(), "move", json!([{"from": "e2", "to": "e4"}])).await;
         assert_eq!(played, heard("move", json!(["e2-e4"])));
@@ -108,7 +109,7 @@ mod routes {
             count.raise();
             async {}
         };
-        let router = Router::new().on("chat", handler);
+        let router = EventRouter::new().on("chat", handler);
 
         let heard = answer(router, "chat", json!(["hi"])).await;
 
@@ -124,12 +125,13 @@ mod routes {
             _ => Err("too long"),
         };
         let layers: [PrimacronLayer<_>; 3] = [
-            PrimacronLayer::in_memory().router(Router::new().on_validated("chat", short, chat)),
             PrimacronLayer::in_memory()
-                .router(Router::new().on("chat", chat).validate("chat", short)),
+                .router(EventRouter::new().on_validated("chat", short, chat)),
+            PrimacronLayer::in_memory()
+                .router(EventRouter::new().on("chat", chat).validate("chat", short)),
             PrimacronLayer::in_memory()
                 .validate("chat", short)
-                .router(Router::new().on("chat", chat)),
+                .router(EventRouter::new().on("chat", chat)),
         ];
         for layer in layers {
             let app = app(layer);
@@ -147,7 +149,7 @@ mod routes {
             true => Err("stands still"),
             false => Ok(()),
         };
-        let router = || Router::new().on_validated("move", validate::shape_and(rules), play);
+        let router = || EventRouter::new().on_validated("move", validate::shape_and(rules), play);
 
         let still = answer(router(), "move", json!([{"from": "e2", "to": "e2"}])).await;
         assert_eq!(still, refused("move", "stands still"));
@@ -157,9 +159,9 @@ mod routes {
 
     #[tokio::test(start_paused = true)]
     async fn nested_events_have_their_prefix() {
-        let games = Router::new().on("move", play).on("who", whoami);
+        let games = EventRouter::new().on("move", play).on("who", whoami);
         let router = || {
-            Router::new()
+            EventRouter::new()
                 .nest("game::", games.clone())
                 .on("who", whoami)
         };
@@ -182,13 +184,13 @@ mod routes {
     async fn a_fallback_handles_what_nobody_else_does() {
         let named =
             |name: &'static str| move |event: Event| async move { (name, event.to_string()) };
-        let inner = Router::new().nest("chess::", Router::new().fallback(named("chess")));
+        let inner = EventRouter::new().nest("chess::", EventRouter::new().fallback(named("chess")));
         let router = inner
-            .nest("go::", Router::new().on("who", whoami))
+            .nest("go::", EventRouter::new().on("who", whoami))
             .fallback(named("outer"))
             .nest(
                 "nested::",
-                Router::new().nest("deep::", Router::new().fallback(named("deep"))),
+                EventRouter::new().nest("deep::", EventRouter::new().fallback(named("deep"))),
             )
             .validate("chess::x", |_: &_, _: &_| true)
             .validate("go::x", |_: &_, _: &_| true)
@@ -213,14 +215,14 @@ mod routes {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_without_a_handler_fails() {
-        let router = Router::new().validate("chat", |_: &_, _: &_| true);
+        let router = EventRouter::new().validate("chat", |_: &_, _: &_| true);
         let heard = answer(router, "chat", json!([])).await;
         assert_eq!(heard, failed("chat", "no handler for this event"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_router_is_a_service_without_a_server() {
-        let router: Router = Router::new().on("move", play).on("who", whoami);
+        let router: EventRouter = EventRouter::new().on("move", play).on("who", whoami);
         let message = Message::builder("move", ())
             .data(Move {
                 from: "a".into(),
@@ -254,7 +256,7 @@ mod arguments {
 
     #[tokio::test(start_paused = true)]
     async fn data_is_read_once() {
-        let router = Router::new().on("count", async |_: Data<Counted>| ("counted",));
+        let router = EventRouter::new().on("count", async |_: Data<Counted>| ("counted",));
         let heard_ = answer(router, "count", json!(["x"])).await;
         assert_eq!(heard_, heard("count", json!(["counted"])));
         assert_eq!(READ.load(Ordering::SeqCst), 1);
@@ -309,7 +311,7 @@ mod arguments {
             name: "state",
             number: Arc::new(AtomicUsize::new(7)),
         };
-        let router = Router::new().on("all", all).with_state(shared);
+        let router = EventRouter::new().on("all", all).with_state(shared);
         let layer = PrimacronLayer::in_memory().keep::<Login>().router(router);
         let app = app(layer).layer(axum::Extension(Login("ann's")));
         let mut client = Ws::connect(&app, "ann").await;
@@ -333,7 +335,7 @@ mod arguments {
         ) -> Value {
             json!([data.map(|it| it.0), extension.is_some(), id.map(|id| id.0)])
         }
-        let router = Router::new().on("options", options);
+        let router = EventRouter::new().on("options", options);
         let app = served(router);
         let mut client = Ws::connect(&app, "ann").await;
 
@@ -352,7 +354,7 @@ mod arguments {
 
     #[tokio::test(start_paused = true)]
     async fn the_application_hears_what_was_missing_and_the_client_does_not() {
-        let router = Router::new().on("x", async |_: Data<()>, _: Extension<Login>| ());
+        let router = EventRouter::new().on("x", async |_: Data<()>, _: Extension<Login>| ());
         let layer = PrimacronLayer::in_memory().router(router);
         let mut notices = layer.handle().notices();
         let app = app(layer);
@@ -373,7 +375,7 @@ mod arguments {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_needs_an_id_says_so() {
-        let router = Router::new().on("x", async |_: Data<()>, AckId(id): AckId| (id,));
+        let router = EventRouter::new().on("x", async |_: Data<()>, AckId(id): AckId| (id,));
         let heard = answer(router, "x", json!([])).await;
         assert_eq!(heard, failed("x", "the message needs an id"));
     }
@@ -394,7 +396,7 @@ mod arguments {
 
     #[tokio::test(start_paused = true)]
     async fn an_extractor_of_ones_own_may_speak_to_the_client() {
-        let router = Router::new().on("x", async |_: Staff, _: Data<()>| ());
+        let router = EventRouter::new().on("x", async |_: Staff, _: Data<()>| ());
         let heard = answer(router, "x", json!([])).await;
         assert_eq!(heard, failed("x", "not for you"));
     }
@@ -407,7 +409,7 @@ mod arguments {
             Err(error) => Verdict::refuse(error.into()),
         };
         let handler = async |Parsed(NotSerde(length)): Parsed<NotSerde>| (length,);
-        let router = Router::new().on_validated("x", measure, handler);
+        let router = EventRouter::new().on_validated("x", measure, handler);
         assert_eq!(
             answer(router, "x", json!(["four"])).await,
             heard("x", json!([4]))
@@ -420,7 +422,7 @@ mod answers {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_returns_what_becomes_a_reply() {
-        let router = Router::new()
+        let router = EventRouter::new()
             .on("nothing", async |_: Data<()>| ())
             .on("tuple", async |_: Data<()>| ("a", 1))
             .on("array", async |_: Data<()>| [1, 2])
@@ -459,7 +461,7 @@ mod answers {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_panics_ends_its_message_alone() {
-        let router = Router::new()
+        let router = EventRouter::new()
             .on("panic", async |_: Data<()>| -> () { panic!("on purpose") })
             .on("who", whoami);
         let app = served(router);
@@ -491,7 +493,7 @@ mod middleware {
 
     type Whole = primacron::router::PartsAndMessage<()>;
 
-    fn anything(router: Router, events: &[&str]) -> Router {
+    fn anything(router: EventRouter, events: &[&str]) -> EventRouter {
         events.iter().fold(router, |router, event| {
             router.validate(event, |_: &Args, _: &User| true)
         })
@@ -509,7 +511,7 @@ mod middleware {
     #[tokio::test(start_paused = true)]
     async fn a_layer_is_around_all_handlers_that_are_there_or_around_one() {
         let (all, one) = (Counter::default(), Counter::default());
-        let router = Router::new()
+        let router = EventRouter::new()
             .on("a", whoami.layer(counting(&one)))
             .on("b", whoami)
             .fallback(async |_: Message| ())
@@ -534,7 +536,7 @@ mod middleware {
                 .service(service_fn(async |message: Message| {
                     Ok::<_, BoxError>(message.args().clone())
                 }));
-        let router = Router::new()
+        let router = EventRouter::new()
             .on_service("echo", service)
             .validate("echo", |_: &Args, _: &User| true);
         assert_eq!(
@@ -546,7 +548,7 @@ mod middleware {
     #[tokio::test(start_paused = true)]
     async fn a_timeout_is_a_failure_of_the_handler() {
         let slow = async |_: Data<()>| tokio::time::sleep(5 * SECOND).await;
-        let router = Router::new().on("slow", slow.layer(TimeoutLayer::new(SECOND)));
+        let router = EventRouter::new().on("slow", slow.layer(TimeoutLayer::new(SECOND)));
         let heard = answer(router, "slow", json!([])).await;
         assert_eq!(heard, failed("slow", FAILED));
     }
@@ -556,7 +558,7 @@ mod middleware {
         let limits = ServiceBuilder::new()
             .layer(BufferLayer::new(1))
             .layer(GlobalConcurrencyLimitLayer::new(1));
-        let router = Router::new().on("who", whoami).layer(limits);
+        let router = EventRouter::new().on("who", whoami).layer(limits);
         let app = served(router);
         let mut idle = Vec::new();
         for n in 0..50 {
@@ -576,7 +578,7 @@ mod middleware {
         let gate = Arc::new(Semaphore::new(0));
         let inside = Counter::default();
         let handler = gated(&gate, &inside).layer(ConcurrencyLimitLayer::new(1));
-        let router = anything(Router::new().on("x", handler), &["x"]);
+        let router = anything(EventRouter::new().on("x", handler), &["x"]);
         let app = served(router);
         let mut first = Ws::connect(&app, "ann").await;
         let mut second = Ws::connect(&app, "bob").await;
@@ -597,7 +599,7 @@ mod middleware {
         for (shared, expected) in [(false, 2), (true, 1)] {
             let gate = Arc::new(Semaphore::new(0));
             let inside = Counter::default();
-            let router = Router::new()
+            let router = EventRouter::new()
                 .on("x", gated(&gate, &inside))
                 .on("y", gated(&gate, &inside));
             let router = match shared {
@@ -621,7 +623,9 @@ mod middleware {
         let gate = Arc::new(Semaphore::new(0));
         let inside = Counter::default();
         let handler = gated(&gate, &inside).layer(ConcurrencyLimitLayer::new(1));
-        let router = Router::new().on("x", handler).layer(LoadShedLayer::new());
+        let router = EventRouter::new()
+            .on("x", handler)
+            .layer(LoadShedLayer::new());
         let app = served(anything(router, &["x"]));
         let mut first = Ws::connect(&app, "ann").await;
         let mut second = Ws::connect(&app, "bob").await;
@@ -660,7 +664,7 @@ mod middleware {
     async fn a_route_that_fails_to_become_ready_fails_one_message() {
         let asked = Counter::default();
         let fails = layer_fn(move |route| FailsOnce(route, asked.clone()));
-        let router = Router::new()
+        let router = EventRouter::new()
             .on("who", whoami.layer(fails))
             .layer(ServiceBuilder::new());
         let app = served(router);
@@ -690,7 +694,9 @@ mod middleware {
                 unreachable!("it is never ready")
             }
         }
-        let router = Router::new().on_service("never", Never).on("who", whoami);
+        let router = EventRouter::new()
+            .on_service("never", Never)
+            .on("who", whoami);
         let layer = PrimacronLayer::in_memory()
             .hold_timeout(5 * SECOND)
             .router(anything(router, &["never"]));
@@ -716,7 +722,7 @@ mod middleware {
 
     #[tokio::test(start_paused = true)]
     async fn a_router_may_be_inside_a_middleware() {
-        let router: Router = Router::new().on("who", whoami);
+        let router: EventRouter = EventRouter::new().on("who", whoami);
         let layer = PrimacronLayer::in_memory()
             .validators(&router)
             .service_for(move |_| {
@@ -742,25 +748,25 @@ mod building {
     use super::*;
 
     /// What building a router panics with.
-    fn panic_of(build: impl FnOnce() -> Router) -> String {
+    fn panic_of(build: impl FnOnce() -> EventRouter) -> String {
         let panic = catch_unwind(AssertUnwindSafe(build)).expect_err("it was built");
         *panic.downcast::<String>().expect("a text")
     }
 
     #[test]
     fn two_handlers_for_one_event_are_named() {
-        let one = || Router::new().on_service("a::b", service_fn(never));
+        let one = || EventRouter::new().on_service("a::b", service_fn(never));
         for text in [
             panic_of(|| one().on_service("a::b", service_fn(never))),
             panic_of(|| one().on("a::b", async |_: Message| ())),
             panic_of(|| one().merge(one())),
             panic_of(|| {
-                let nested = Router::new().on_service("b", service_fn(never));
+                let nested = EventRouter::new().on_service("b", service_fn(never));
                 one().nest("a::", nested)
             }),
             panic_of(|| {
-                let nested = Router::new().on_service("b", service_fn(never));
-                Router::new()
+                let nested = EventRouter::new().on_service("b", service_fn(never));
+                EventRouter::new()
                     .nest("a::", nested.clone())
                     .nest("a::", nested)
             }),
@@ -777,13 +783,13 @@ mod building {
     fn two_validators_for_one_event_are_named() {
         let text = r#"router has a validator for the event "move" already"#;
         assert_eq!(
-            panic_of(|| Router::new()
+            panic_of(|| EventRouter::new()
                 .on("move", play)
                 .validate("move", |_: &_, _: &_| true)),
             text
         );
         assert_eq!(
-            panic_of(|| Router::new()
+            panic_of(|| EventRouter::new()
                 .validate("move", |_: &_, _: &_| true)
                 .on("move", play)),
             text
@@ -791,7 +797,7 @@ mod building {
         let twice = catch_unwind(|| {
             PrimacronLayer::in_memory()
                 .validate_as::<Move>("move")
-                .router(Router::new().on("move", play))
+                .router(EventRouter::new().on("move", play))
         });
         let text = *twice
             .expect_err("it was built")
@@ -805,19 +811,19 @@ mod building {
 
     #[test]
     fn a_value_is_taken_once() {
-        let text = panic_of(|| Router::new().on("x", async |_: Data<u8>, _: Data<u8>| ()));
+        let text = panic_of(|| EventRouter::new().on("x", async |_: Data<u8>, _: Data<u8>| ()));
         let expected = r#"router has a handler for the event "x" that takes its value twice"#;
         assert_eq!(text, expected);
     }
 
     #[test]
     fn there_is_one_fallback() {
-        let one = || Router::new().fallback(async |_: Message| ());
+        let one = || EventRouter::new().fallback(async |_: Message| ());
         assert_eq!(
             panic_of(|| one().merge(one())),
             r#"router has a fallback for events that begin with "" already"#
         );
-        let nested = || Router::new().nest("a::", one());
+        let nested = || EventRouter::new().nest("a::", one());
         assert_eq!(
             panic_of(|| nested().nest("a::", one())),
             r#"router has a fallback for events that begin with "a::" already"#
@@ -826,7 +832,7 @@ mod building {
 
     #[test]
     fn a_fallback_brings_no_validator() {
-        let text = catch_unwind(|| Router::<()>::new().fallback(async |_: Data<u8>| ()))
+        let text = catch_unwind(|| EventRouter::<()>::new().fallback(async |_: Data<u8>| ()))
             .map(drop)
             .expect_err("it was built");
         let text = *text.downcast::<&str>().unwrap();
@@ -835,7 +841,7 @@ mod building {
 
     #[test]
     fn debug_shows_the_events() {
-        let router: Router = Router::new().on("move", play);
+        let router: EventRouter = EventRouter::new().on("move", play);
         assert_eq!(format!("{router:?}"), r#"{"move"}"#);
     }
 }

@@ -1,23 +1,23 @@
 use std::sync::Arc;
 
 use super::PrimacronLayer;
-use crate::router::{Routed, Router};
+use crate::router::{EventRouter, Routed};
 
 /// # A router
 impl<M> PrimacronLayer<M> {
-    /// Hands the messages to a [`Router`], and registers the validators that its handlers bring
+    /// Hands the messages to a [`EventRouter`], and registers the validators that its handlers bring
     /// along.
     #[must_use]
     #[track_caller]
-    pub fn router(self, router: Router) -> PrimacronLayer<Routed> {
+    pub fn router(self, router: EventRouter) -> PrimacronLayer<Routed> {
         self.validators(&router).with_maker(Routed(router))
     }
 
-    /// Registers the validators of a [`Router`] alone: for one that is inside a middleware, or that
+    /// Registers the validators of a [`EventRouter`] alone: for one that is inside a middleware, or that
     /// every connection has one of.
     #[must_use]
     #[track_caller]
-    pub fn validators(self, router: &Router) -> Self {
+    pub fn validators(self, router: &EventRouter) -> Self {
         let mut layer = self;
         for (event, validator) in router.validators().iter() {
             let validator = Arc::clone(validator);

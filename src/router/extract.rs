@@ -12,7 +12,7 @@ use crate::{
 /// The validator that an extractor brings along.
 pub(super) type BoxValidator = Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>;
 
-/// What a handler of a [`Router`](super::Router) may take as an argument; `S` is the router's state.
+/// What a handler of a [`EventRouter`](super::EventRouter) may take as an argument; `S` is the router's state.
 ///
 /// Beside the extractors of this module these are [`User`], [`Socket`], [`Args`] and [`RawInput`];
 /// `Option<T>` is `None` where `T` would fail. An extractor does not wait: who must ask somebody does

@@ -13,7 +13,7 @@ use crate::{connection::Handler, message::Message};
 /// whole [`Message`], that returns what is [`IntoReply`].
 ///
 /// Not to be implemented by hand; for a tower service there is
-/// [`Router::on_service`](super::Router::on_service).
+/// [`EventRouter::on_service`](super::EventRouter::on_service).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of an event",
     label = "not a handler",
@@ -34,13 +34,13 @@ pub trait EventHandler<T, S>: Clone + Send + Sync + Sized + 'static {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use primacron::router::{Data, EventHandler, Router};
+    /// use primacron::router::{Data, EventHandler, EventRouter};
     /// use tower::timeout::TimeoutLayer;
     ///
     /// async fn chat(Data(text): Data<String>) {}
     ///
-    /// let router: Router =
-    ///     Router::new().on("chat", chat.layer(TimeoutLayer::new(Duration::from_secs(1))));
+    /// let router: EventRouter =
+    ///     EventRouter::new().on("chat", chat.layer(TimeoutLayer::new(Duration::from_secs(1))));
     /// ```
     fn layer<L>(self, layer: L) -> Layered<L, Self, T, S>
     where

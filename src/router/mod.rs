@@ -3,7 +3,7 @@
 //! ```
 //! use primacron::{
 //!     PrimacronLayer, PublicError, Reply, User,
-//!     router::{Data, Router, State},
+//!     router::{Data, EventRouter, State},
 //! };
 //! use serde::Deserialize;
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -34,8 +34,8 @@
 //!     (text.to_uppercase(),)
 //! }
 //!
-//! let games = Router::new().on("move", play);
-//! let router = Router::new()
+//! let games = EventRouter::new().on("move", play);
+//! let router = EventRouter::new()
 //!     .on("chat", chat)
 //!     .nest("game::", games)
 //!     .with_state(Moves::default());
@@ -49,18 +49,18 @@
 //!
 //! A router changes nothing about what may pass: a message reaches it only after a validator of its
 //! event has let it. [`Data<T>`](Data) brings that validator along. A handler without it is given
-//! one by [`Router::on_validated`], by [`Router::validate`] or by the layer's own
+//! one by [`EventRouter::on_validated`], by [`EventRouter::validate`] or by the layer's own
 //! [`validate`](crate::PrimacronLayer::validate); if nobody does, all messages of its event are
 //! refused. A handler of an event without arguments takes `Data<()>`.
 //!
 //! ```
-//! use primacron::{Args, User, router::Router};
+//! use primacron::{Args, User, router::EventRouter};
 //!
 //! async fn chat(args: Args, user: User) -> Args {
 //!     args
 //! }
 //!
-//! let router: Router = Router::new().on_validated(
+//! let router: EventRouter = EventRouter::new().on_validated(
 //!     "chat",
 //!     |args: &Args, _: &User| args.get::<&str>(0).is_ok_and(|text| text.len() <= 2000),
 //!     chat,
@@ -69,8 +69,8 @@
 //!
 //! # Back-pressure and middleware
 //!
-//! [`Router::layer`] puts a middleware around all handlers, [`EventHandler::layer`] around one, and
-//! [`Router::on_service`] takes any tower service. Each message gets a copy of its own, which is asked
+//! [`EventRouter::layer`] puts a middleware around all handlers, [`EventHandler::layer`] around one, and
+//! [`EventRouter::on_service`] takes any tower service. Each message gets a copy of its own, which is asked
 //! whether it is ready with the message in hand; until it is, nothing more is read from that client.
 //! A limit that is shared by thousands of connections holds places for messages only.
 //!
@@ -79,10 +79,10 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use primacron::{PrimacronLayer, router::{Data, Router}};
+//! use primacron::{PrimacronLayer, router::{Data, EventRouter}};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
-//! let router: Router = Router::new().on("chat", async |_: Data<String>| ());
+//! let router: EventRouter = EventRouter::new().on("chat", async |_: Data<String>| ());
 //! let primacron = PrimacronLayer::in_memory()
 //!     .validators(&router)
 //!     .service_for(move |_| {
@@ -98,11 +98,11 @@
 //! Errors name the handler, and say what it may take and return:
 //!
 //! ```compile_fail,E0277
-//! use primacron::router::Router;
+//! use primacron::router::EventRouter;
 //!
 //! async fn chat(text: String) {} // should be `Data<String>`
 //!
-//! let router: Router = Router::new().on("chat", chat);
+//! let router: EventRouter = EventRouter::new().on("chat", chat);
 //! ```
 
 mod extract;
@@ -119,5 +119,5 @@ pub use self::{
     reply::IntoReply,
     route::{Route, RouteFuture},
     routed::{Routed, Routing},
-    router::Router,
+    router::EventRouter,
 };

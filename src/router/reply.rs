@@ -2,7 +2,7 @@ use std::error::Error;
 
 use crate::message::{Args, IntoArgs, Reply};
 
-/// What a handler of a [`Router`](super::Router) may return: `()`, arguments (a tuple, an array, a
+/// What a handler of a [`EventRouter`](super::EventRouter) may return: `()`, arguments (a tuple, an array, a
 /// `Vec`, [`Args`], a `serde_json::Value`), a [`Reply`], an `Option` of these, or a `Result` of these
 /// whose error is any error.
 ///

@@ -14,16 +14,16 @@ use crate::{
     message::{Message, Reply},
 };
 
-/// The way of one event's messages to its handler: what a middleware of a [`Router`] wraps.
+/// The way of one event's messages to its handler: what a middleware of a [`EventRouter`] wraps.
 ///
-/// [`Router`]: super::Router
+/// [`EventRouter`]: super::EventRouter
 #[derive(Clone)]
 pub struct Route {
     prototype: Arc<dyn Prototype>,
     live: Live,
 }
 
-/// Response future of a [`Router`](super::Router) and of a [`Route`].
+/// Response future of a [`EventRouter`](super::EventRouter) and of a [`Route`].
 #[must_use = "futures do nothing unless polled"]
 pub struct RouteFuture(Pin<Box<dyn Future<Output = Output> + Send>>);
 

@@ -6,7 +6,7 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    Router,
+    EventRouter,
     route::{Route, RouteFuture},
     router::unhandled,
 };
@@ -15,10 +15,10 @@ use crate::{
     message::{Message, Reply, User},
 };
 
-/// Hands the messages of every connection to a [`Router`]; made by
+/// Hands the messages of every connection to a [`EventRouter`]; made by
 /// [`PrimacronLayer::router`](crate::PrimacronLayer::router).
 #[derive(Clone, Debug)]
-pub struct Routed(pub(crate) Router);
+pub struct Routed(pub(crate) EventRouter);
 
 impl MakeHandler for Routed {
     type Handler = Routing;
@@ -39,7 +39,7 @@ impl MakeHandler for Routed {
 /// for it.
 #[derive(Debug)]
 pub struct Routing {
-    router: Router,
+    router: EventRouter,
     next: Option<Route>,
 }
 

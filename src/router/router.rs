@@ -23,14 +23,14 @@ use crate::{
 ///
 /// It is a tower [`Service`] of messages, of which every connection gets a clone; a clone costs
 /// nothing but a count. See the [module docs](super) for an example. `S` is the state that handlers
-/// still miss: [`with_state`](Self::with_state) gives it, and a `Router` without further ado misses
+/// still miss: [`with_state`](Self::with_state) gives it, and a `EventRouter` without further ado misses
 /// none.
 ///
 /// # Panics
 ///
 /// What builds a router panics when an event gets a second handler or a second validator, and names
 /// the event.
-pub struct Router<S = ()> {
+pub struct EventRouter<S = ()> {
     table: Arc<Table<S>>,
 }
 
@@ -48,7 +48,7 @@ struct Entry<S> {
     made: OnceLock<Route>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Router<S> {
+impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
     /// A router without handlers.
     #[must_use]
     pub fn new() -> Self {
@@ -211,7 +211,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// Gives the handlers their state. The router may then be completed with handlers of another
     /// state, or be used.
     #[must_use]
-    pub fn with_state<S2>(self, state: S) -> Router<S2>
+    pub fn with_state<S2>(self, state: S) -> EventRouter<S2>
     where
         S2: Clone + Send + Sync + 'static,
     {
@@ -239,13 +239,13 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self.change(|table| table.insert(event, entry))
     }
 
-    fn each<S2>(self, change: impl Fn(Entry<S>) -> Entry<S2>) -> Router<S2>
+    fn each<S2>(self, change: impl Fn(Entry<S>) -> Entry<S2>) -> EventRouter<S2>
     where
         S2: Clone + Send + Sync + 'static,
     {
         let table = Arc::unwrap_or_clone(self.table);
         let changed = |(event, entry)| (event, change(entry));
-        Router::of(Table {
+        EventRouter::of(Table {
             entries: table.entries.into_iter().map(changed).collect(),
             fallbacks: table.fallbacks.into_iter().map(changed).collect(),
             validators: table.validators,
@@ -256,7 +256,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
 /// As a service it is always ready: which handler to ask it knows only with the message in hand. So
 /// it asks a copy of that in the response future, and a message that waits for readiness counts as
 /// being handled; with [`PrimacronLayer::router`](crate::PrimacronLayer::router) it does not.
-impl Service<Message> for Router {
+impl Service<Message> for EventRouter {
     type Response = Reply;
     type Error = Box<dyn Error + Send + Sync>;
     type Future = RouteFuture;
@@ -273,7 +273,7 @@ impl Service<Message> for Router {
     }
 }
 
-impl Router {
+impl EventRouter {
     /// Where the messages of an event go.
     pub(super) fn route(&self, event: &str) -> Option<&Route> {
         self.table.find(event).map(Entry::route)
@@ -285,13 +285,13 @@ pub(super) fn unhandled() -> PublicError {
     PublicError::new("no handler for this event")
 }
 
-impl<S: Clone + Send + Sync + 'static> Default for Router<S> {
+impl<S: Clone + Send + Sync + 'static> Default for EventRouter<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S> Clone for Router<S> {
+impl<S> Clone for EventRouter<S> {
     fn clone(&self) -> Self {
         Self {
             table: Arc::clone(&self.table),
@@ -300,7 +300,7 @@ impl<S> Clone for Router<S> {
 }
 
 /// Shows the events.
-impl<S> fmt::Debug for Router<S> {
+impl<S> fmt::Debug for EventRouter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.table.entries.keys()).finish()
     }
