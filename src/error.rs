@@ -51,6 +51,10 @@ pub(crate) enum StoreError {
     Unreachable(Arc<str>),
     /// It does not do this one thing.
     #[error("{0}")]
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "memory does all that it is asked")
+    )]
     Refused(Arc<str>),
 }
 

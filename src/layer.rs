@@ -1,3 +1,4 @@
+mod bus;
 mod presence;
 mod settings;
 
@@ -102,6 +103,7 @@ impl PrimacronLayer {
             settings: Settings::new(notices),
             validators: Validators::default(),
             registry: Arc::clone(&owner.node().registry),
+            tails: Arc::clone(&owner.node().tails),
             presence: Arc::clone(&owner.node().presence),
         };
         Self {
@@ -247,14 +249,17 @@ impl<M> PrimacronLayer<M> {
 
 /// # Who handles it
 impl<M> PrimacronLayer<M> {
-    /// Hands the messages to a service, of which every connection gets a clone.
+    /// Hands the messages to a service, of which every connection gets a clone, and another one
+    /// when that has failed. What clones share, such as a concurrency limit, is shared by all; see
+    /// [`guide::inside`](crate::guide::inside).
     #[must_use]
     pub fn service<S: Handler + Clone + Sync>(self, service: S) -> PrimacronLayer<Cloned<S>> {
         self.with_maker(Cloned(service))
     }
 
     /// Hands the messages of each connection to a service of its own, which needs to be neither
-    /// `Clone` nor `Sync`: the place for a rate limit a connection.
+    /// `Clone` nor `Sync`: the place for a rate limit a connection. It is made anew when it panicked
+    /// or could not become ready.
     #[must_use]
     pub fn service_for<F, S>(self, make: F) -> PrimacronLayer<PerUser<F>>
     where

@@ -83,6 +83,7 @@
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
 //! | `testing` | no | `testing`: messages without a server, clients without a socket |
 //! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
@@ -108,6 +109,7 @@
 
 mod account;
 mod body;
+#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
@@ -126,6 +128,7 @@ pub mod metrics;
 mod metrics;
 mod node;
 mod notice;
+#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
 mod reach;
@@ -146,7 +149,7 @@ pub use crate::{
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
     cluster::Cluster,
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -157,7 +160,7 @@ pub use crate::{
         Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
         Socket, User, Verdict, WireKind,
     },
-    node::{Handle, To},
+    node::{FollowError, Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
     publish::{Publisher, Publishing},

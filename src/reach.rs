@@ -37,6 +37,18 @@ impl Switch {
         self.0.send_replace(condition);
     }
 
+    /// Sets it if it is as said.
+    #[cfg(feature = "testing")]
+    pub(crate) fn replace(&self, from: Condition, to: Condition) {
+        self.0.send_if_modified(|condition| {
+            let is = *condition == from;
+            if is {
+                *condition = to;
+            }
+            is
+        });
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         match *self.0.borrow() {
             Condition::Well | Condition::Stalled => Ok(()),

@@ -25,7 +25,7 @@ use crate::{
     notice::Notice,
     publish::Publishing,
     respond,
-    transport::{PostBody, WebSocket, accept, check_origin, wants_websocket},
+    transport::{PostBody, WebSocket, accept, check_origin, wants_stream, wants_websocket},
 };
 
 /// The websocket of every connection.
@@ -146,7 +146,7 @@ impl<M: MakeHandler> Shared<M> {
             return Err(RequestError::Bad("protocol mismatch"));
         }
         match (transport, &parts.method) {
-            (Transport::WebSocket, _) if !wants_websocket(&parts.headers) => {
+            (Transport::WebSocket, _) if !wants_websocket(parts) => {
                 Err(RequestError::Bad("transport mismatch"))
             }
             (Transport::WebSocket, _) => Ok(Route::Upgrade(connection)),
@@ -162,10 +162,11 @@ impl<M: MakeHandler> Shared<M> {
         query: &Query<'_>,
         transport: Transport,
     ) -> Result<Route, RequestError> {
-        if parts.method != Method::GET {
+        let stream = transport == Transport::WebSocket && wants_stream(parts);
+        if parts.method != Method::GET && !stream {
             return Err(Rejection::BadMethod.into());
         }
-        if transport == Transport::WebSocket && !wants_websocket(&parts.headers) {
+        if transport == Transport::WebSocket && !wants_websocket(parts) {
             return Err(Rejection::BadRequest.into());
         }
         if query.eio.as_deref() != Some(VERSION) {
@@ -257,7 +258,7 @@ impl<M: MakeHandler> Shared<M> {
     }
 
     fn open_websocket<B>(&self, mut parts: Parts, user: User) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts.method, &parts.headers)?;
+        let answer = accept(&parts)?;
         let upgrade = take_upgrade(&mut parts)?;
         let mut open = Vec::with_capacity(256);
         self.put_open(&mut open, &user, Transport::WebSocket);
@@ -287,7 +288,7 @@ impl<M: MakeHandler> Shared<M> {
                 presence.disconnect(connection.user());
             }
         });
-        let answer = respond::switching_protocols(answer);
+        let answer = respond::websocket(answer);
         Ok(match first {
             Some(listing) => Next::Wait(listing, answer),
             None => Next::Answer(answer),
@@ -301,7 +302,7 @@ impl<M: MakeHandler> Shared<M> {
         mut parts: Parts,
         connection: Arc<Connection>,
     ) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts.method, &parts.headers)?;
+        let answer = accept(&parts)?;
         let upgrade = take_upgrade(&mut parts)?;
         let announced = connection.announce_candidate();
         let patience = self.endpoint.settings.timing().upgrade_timeout;
@@ -321,7 +322,7 @@ impl<M: MakeHandler> Shared<M> {
                 drop(timeout(patience, goodbye).await);
             }
         });
-        Ok(Next::Answer(respond::switching_protocols(answer)))
+        Ok(Next::Answer(respond::websocket(answer)))
     }
 
     fn put_open(&self, out: &mut Vec<u8>, user: &User, transport: Transport) {

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings, Secret, Secrets};
+use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
@@ -53,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
+    pub(crate) bus: BusSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -106,6 +107,7 @@ impl Settings {
             },
             metrics,
             publish_secrets: None,
+            bus: BusSettings::default(),
         }
     }
 

@@ -136,6 +136,8 @@ where
 
     fn drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let errands = self.connection.attend(cx.waker());
+        let pipeline = self.as_mut().project().pipeline;
+        pipeline.set_followed(errands.followed);
         self.as_mut().apply_deadlines();
         self.as_mut().run(errands, cx, scratch);
         if self.candidate.is_some() {

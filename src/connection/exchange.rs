@@ -16,6 +16,8 @@ pub(super) struct Exchange {
     pub(super) backlog: Backlog,
     pub(super) stage: Stage,
     pub(super) transport: Transport,
+    /// Others hear what the client sends.
+    pub(super) followed: bool,
     /// The task of the connection.
     pub(super) driver: Option<Waker>,
     /// Somebody wants the connection closed, and the task does not know yet.
@@ -113,6 +115,7 @@ impl Exchange {
             backlog: Backlog::default(),
             stage: Stage::Open,
             transport,
+            followed: false,
             driver: None,
             close: None,
             room: None,

@@ -34,6 +34,8 @@ pin_project! {
         waiting: Waiting,
         // That of the message that waits.
         span: Span,
+        // Others hear what comes through.
+        followed: bool,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -71,8 +73,13 @@ impl<M: MakeHandler> Pipeline<M> {
             make,
             waiting: Waiting::Nobody,
             span: Span::none(),
+            followed: false,
             calls: Calls::new(),
         }
+    }
+
+    pub(super) fn set_followed(self: Pin<&mut Self>, followed: bool) {
+        *self.project().followed = followed;
     }
 
     /// Takes a message; only when the intake is open.
@@ -160,6 +167,11 @@ impl<M: MakeHandler> Pipeline<M> {
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
         let this = self.project();
+        if *this.followed
+            && let Admission::Passed(message) = &admission
+        {
+            tell_followers(connection, message);
+        }
         *this.waiting = match admission {
             Admission::Passed(message) => {
                 this.span.name_event(message.event());
@@ -230,6 +242,9 @@ impl<M: MakeHandler> Pipeline<M> {
                     }
                 }
                 Ok(Err(error)) => {
+                    if !matches!(this.waiting, Waiting::Handler { asked: true, .. }) {
+                        remake(this.handler, &**this.make);
+                    }
                     let error: Box<dyn Error + Send + Sync> = error.into();
                     report::failed(connection, &called, error);
                 }
@@ -242,6 +257,14 @@ impl<M: MakeHandler> Pipeline<M> {
     }
 }
 
+fn tell_followers(connection: &Connection, message: &Message) {
+    let user = connection.user();
+    let tails = &connection.endpoint().tails;
+    if let Some(tail) = tails.get(user.account(), user.session()) {
+        tail.hear(message);
+    }
+}
+
 fn take(waiting: &mut Waiting) -> Waiting {
     mem::replace(waiting, Waiting::Nobody)
 }
@@ -249,6 +272,13 @@ fn take(waiting: &mut Waiting) -> Waiting {
 /// A service that failed or panicked is not to be used again, if another one can be had.
 fn renew<M: MakeHandler>(handler: &mut M::Handler, make: &M, connection: &Connection) {
     if let Ok(fresh) = catch_unwind(AssertUnwindSafe(|| make.make(connection.user()))) {
+        *handler = fresh;
+    }
+}
+
+/// An idle connection holds no place that others wait for.
+fn remake<M: MakeHandler>(handler: &mut M::Handler, make: &M) {
+    if let Ok(Some(fresh)) = catch_unwind(AssertUnwindSafe(|| make.remake())) {
         *handler = fresh;
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     keys::Keys,
     liveness::Periods,
@@ -217,6 +217,24 @@ impl Presence {
         core.is_settled(now)
             .then(|| core.nodes(now))
             .ok_or(Uncertain)
+    }
+
+    /// What there is to be thought of a node. It asks nobody.
+    pub(crate) fn life(&self, node: &str) -> Life {
+        self.shared.core.lock().life(now(), node)
+    }
+
+    /// All other nodes that are not dead, and whether there surely are no others.
+    pub(crate) fn peers(&self) -> (Vec<Box<str>>, bool) {
+        let core = self.shared.core.lock();
+        let now = now();
+        let others = core.nodes(now).into_iter().skip(1);
+        (others.map(|node| node.id).collect(), core.is_settled(now))
+    }
+
+    /// Whether it is this node's id.
+    pub(crate) fn is_own(&self, node: &str) -> bool {
+        **self.shared.core.lock().node() == *node
     }
 
     pub(crate) fn state(&self) -> PresenceState {

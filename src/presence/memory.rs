@@ -70,6 +70,12 @@ impl Memory {
         data.buckets.clear();
     }
 
+    /// Whether both are one directory.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.data, &other.data)
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
         self.reach.check()?;
         Ok(self.data.lock())

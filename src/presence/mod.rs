@@ -35,4 +35,5 @@ pub(crate) use self::{
     handle::{Presence, Supersede},
     memory::Memory,
     task::PresenceTask,
+    types::Life,
 };

@@ -49,6 +49,17 @@ pub struct NodeInfo {
     pub live: bool,
 }
 
+/// What there is to be thought of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Live,
+    /// It has not been heard of for a while, or nobody can tell.
+    Suspect,
+    Dead,
+    /// It was never heard of, or so long ago that it is forgotten.
+    Unknown,
+}
+
 /// How far this node's part of the directory is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -25,6 +25,33 @@
 //! # });
 //! ```
 //!
+//! What becomes of an application whose servers die is tried out with the nodes of a
+//! [`Cluster`](crate::Cluster), in one process and in paused time:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::Router;
+//! use primacron::{Cluster, Find, Message, PrimacronLayer};
+//!
+//! async fn nothing(_: Message) -> Result<(), std::convert::Infallible> {
+//!     Ok(())
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! let cluster = Cluster::new();
+//! let layers = [0, 1].map(|_| cluster.layer().service(tower::service_fn(nothing)));
+//! let [one, two] = [0, 1].map(|index| layers[index].handle());
+//! let _servers = layers.map(|layer| Router::<()>::new().layer(layer));
+//! tokio::time::sleep(Duration::from_secs(5)).await; // they get to know one another
+//! assert_eq!(two.nodes().unwrap().len(), 2);
+//!
+//! cluster.kill(&one);
+//! tokio::time::sleep(Duration::from_secs(5)).await; // it is missed
+//! assert_eq!(two.nodes().unwrap().len(), 1);
+//! # });
+//! ```
+//!
 //! The whole of it, validators, accounts and middleware included, is tested with a [`Client`]. It
 //! calls the service that would be served, in this process and without a socket:
 //!
@@ -63,6 +90,7 @@ mod body;
 mod builder;
 mod caller;
 mod client;
+mod cluster;
 mod expect;
 mod message;
 mod outbox;
