@@ -67,21 +67,29 @@
 //! `ValidateRequestHeaderLayer` answers in place of the endpoint.
 //!
 //! ```
-//! use axum::{Router, extract::Request, http::{StatusCode, header}, response::Response};
-//! use tower_http::validate_request::ValidateRequestHeaderLayer;
+//! use axum::{Router, body::Body, extract::Request, http::{StatusCode, header}, response::{IntoResponse, Response}};
+//! use tower_http::validate_request::{ValidateRequest, ValidateRequestHeaderLayer};
 //! # use primacron::{Message, PrimacronLayer};
 //! # let primacron = PrimacronLayer::in_memory()
 //! #     .service(tower::service_fn(async |_: Message| Ok::<_, std::convert::Infallible>(())));
 //!
-//! let bearer = ValidateRequestHeaderLayer::custom(|request: &mut Request| {
-//!     let given = request.headers().get(header::AUTHORIZATION);
-//!     if given.is_some_and(|given| given == "Bearer open sesame") {
-//!         return Ok(());
+//! #[derive(Clone)]
+//! struct Bearer(&'static str);
+//!
+//! impl ValidateRequest<Body> for Bearer {
+//!     type ResponseBody = Body;
+//!
+//!     fn validate(&mut self, request: &mut Request) -> Result<(), Response> {
+//!         let given = request.headers().get(header::AUTHORIZATION);
+//!         let token = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+//!         match token {
+//!             Some(token) if token == self.0 => Ok(()),
+//!             _ => Err(StatusCode::UNAUTHORIZED.into_response()),
+//!         }
 //!     }
-//!     let mut refused = Response::default();
-//!     *refused.status_mut() = StatusCode::UNAUTHORIZED;
-//!     Err(refused)
-//! });
+//! }
+//!
+//! let bearer = ValidateRequestHeaderLayer::custom(Bearer("open sesame"));
 //! let app: Router = Router::new().layer(primacron).layer(bearer);
 //! # drop(app);
 //! ```
