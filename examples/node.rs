@@ -21,8 +21,8 @@ use axum::{Json, Router, routing::get, serve::ListenerExt};
 use clap::Parser;
 use futures_util::future::{BoxFuture, Either};
 use primacron::{
-    Args, ConfigError, Find, Handle, Message, Notice, PrimacronLayer, PublicError, Raw, Reply, To,
-    User,
+    Args, Config, ConfigError, Find, Handle, Message, Notice, PrimacronLayer, PublicError, Raw,
+    Reply, To, User,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -61,6 +61,9 @@ struct Options {
     /// What the names of all keys in Redis begin with.
     #[arg(long, default_value = "primacron")]
     namespace: String,
+    /// Who shows this secret publishes events with PUT /stream/broadcast.
+    #[arg(long)]
+    publish_secret: Option<String>,
     /// Echo every text and binary message as it came, without envelopes.
     #[arg(long)]
     raw: bool,
@@ -117,6 +120,7 @@ fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, Confi
         .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
         .max_payload(options.max_payload)
         .serve_client(true)
+        .configure(&outside(options))?
         .on_notice(move |notice| counters.count(notice));
     if options.raw {
         return Ok(layer
@@ -143,6 +147,14 @@ fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, Confi
         .validate("close", |args: &Args, _: &User| texts::<2>(args))
         .validate("whoami", |args: &Args, _: &User| args.is_empty());
     Ok(layer)
+}
+
+/// What a user may get wrong is refused, and not a panic.
+fn outside(options: &Options) -> Config {
+    let mut config = Config::default();
+    let secret = options.publish_secret.as_deref();
+    config.publish_secrets = secret.map(|secret| vec![secret.into()]);
+    config
 }
 
 #[cfg(feature = "redis-cluster")]

@@ -14,6 +14,7 @@ use crate::{
     body::ResponseBody,
     connection::{HeldGet, MakeHandler},
     error::RequestError,
+    publish::Publishing,
     respond,
     shared::{Listing, Next, Pending, Shared},
     transport::PostBody,
@@ -37,6 +38,7 @@ pin_project! {
         Wait { listing: Listing, response: Option<Response<Bytes>>, shared: Arc<Shared<M>> },
         Get { get: HeldGet, shared: Arc<Shared<M>> },
         Post { #[pin] post: PostBody<B>, shared: Arc<Shared<M>> },
+        Publish { #[pin] publishing: Publishing<B> },
     }
 }
 
@@ -73,6 +75,7 @@ impl<F, B, M> Kind<F, B, M> {
             },
             Next::Get(get) => Self::Get { get, shared },
             Next::Post(post) => Self::Post { post, shared },
+            Next::Publish(publishing) => Self::Publish { publishing },
         }
     }
 }
@@ -125,6 +128,7 @@ where
                 KindProj::Post { post, shared } => {
                     answer(ready!(post.poll(cx)).map(|()| respond::ok()), shared)
                 }
+                KindProj::Publish { publishing } => ready!(publishing.poll_answer(cx)),
             };
             return Poll::Ready(Ok(answered.map(ResponseBody::own)));
         }

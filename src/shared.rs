@@ -1,4 +1,5 @@
 mod listing;
+mod publish;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -22,6 +23,7 @@ use crate::{
     message::{Frame, User},
     node::Owner,
     notice::Notice,
+    publish::Publishing,
     respond,
     transport::{PostBody, WebSocket, accept, check_origin, wants_stream, wants_websocket},
 };
@@ -63,6 +65,8 @@ pub(crate) enum Next<B> {
     Get(HeldGet),
     /// Its body is read and handled.
     Post(PostBody<B>),
+    /// It publishes.
+    Publish(Publishing<B>),
 }
 
 /// A request whose account is not known yet.

@@ -3,10 +3,11 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings};
+use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
+    metrics::Metrics,
     notice::Noticeboard,
     websocket::Limits,
 };
@@ -48,7 +49,11 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) metrics: Metrics,
     pub(crate) presence: PresenceSettings,
+    /// Who may publish; nobody without.
+    publish_secrets: Option<Secrets>,
+    pub(crate) bus: BusSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -60,8 +65,15 @@ pub(crate) enum Origins {
 
 const MIN_PAYLOAD: usize = 16;
 
+/// Bytes of the largest message, unless somebody says otherwise.
+pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Where events are published, below the endpoint.
+const PUBLISH: &str = "/broadcast";
+
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
+        let metrics = Metrics::default();
         Self {
             path: "/stream".into(),
             polling: true,
@@ -74,7 +86,7 @@ impl Settings {
                 allow_upgrades: true,
             },
             limits: Limits {
-                max_message: 1_000_000,
+                max_message: MAX_PAYLOAD,
                 max_fragments: 1024,
             },
             max_packets: 1024,
@@ -88,8 +100,14 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices,
-            presence: PresenceSettings::default(),
+            notices: metrics.counting(notices),
+            presence: PresenceSettings {
+                metrics: metrics.clone(),
+                ..PresenceSettings::default()
+            },
+            metrics,
+            publish_secrets: None,
+            bus: BusSettings::default(),
         }
     }
 
@@ -201,6 +219,11 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
+        let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
+        secrets.add(secret)
+    }
+
     pub(crate) fn set_queue_policy(&mut self, policy: QueuePolicy) {
         self.queue_policy = policy;
     }
@@ -213,6 +236,12 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// Who may publish at `path`, if that is where one does.
+    pub(crate) fn publishers_at(&self, path: &str) -> Option<&Secrets> {
+        let secrets = self.publish_secrets.as_ref()?;
+        (path.strip_prefix(&*self.path) == Some(PUBLISH)).then_some(secrets)
     }
 
     /// Where the endpoint is, without the slash at its end.

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::Connection;
 use crate::message::User;
+#[cfg(feature = "testing")]
+use crate::{engine::CloseReason, message::Outlet as _};
 
 /// How many parts each index is divided into; a power of two.
 const SHARDS: usize = 32;
@@ -30,6 +32,8 @@ pub(crate) struct Registry {
     empty: Notify,
     /// Nobody new is wanted.
     closing: AtomicBool,
+    /// Nobody says goodbye either.
+    killed: AtomicBool,
 }
 
 /// The sessions of one account; never empty while in the index.
@@ -53,6 +57,7 @@ impl Registry {
             known: AtomicUsize::new(0),
             empty: Notify::new(),
             closing: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +119,19 @@ impl Registry {
     /// Whether nobody new is wanted.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// From now on connections end as they do when the process is killed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.begin_close();
+        self.for_each(|connection| connection.close(CloseReason::Shutdown));
+    }
+
+    /// Whether connections end without a goodbye.
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Ready when the last connection has said goodbye.

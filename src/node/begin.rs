@@ -1,55 +1,58 @@
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
 use tokio::runtime::Handle as Runtime;
 
-use super::Owner;
-use crate::config::Settings;
-#[cfg(feature = "redis")]
+use super::{Node, Owner};
 use crate::{
+    config::Settings,
     engine::CloseReason,
     message::{Outlet as _, User},
-    presence::Presence,
+    presence::{Presence, PresenceTask, Supersede},
 };
 
 impl Owner {
     /// Begins to keep the directory, once, as soon as there is a runtime.
-    #[cfg(feature = "redis")]
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
-        let Some(redis) = &node.redis else {
-            return;
-        };
-        if node.presence.get().is_some() {
+        node.max_payload.get_or_init(|| settings.max_payload());
+        node.follows.set_codec(&settings.codec);
+        if !node.shares_directory() || node.presence.get().is_some() {
             return;
         }
         let Ok(runtime) = Runtime::try_current() else {
             return;
         };
-        node.presence.get_or_init(|| {
-            let registry = Arc::clone(&node.registry);
-            let supersede = move |user: &User| {
-                if let Some(connection) = registry.by_sid(user.sid()) {
-                    connection.close(CloseReason::Superseded);
-                }
-            };
-            let (presence, task) = Presence::in_redis(
-                redis.clone(),
-                &node.id,
-                settings.presence.clone(),
-                settings.notices.clone(),
-                Arc::new(supersede),
-            );
+        if let Some((presence, task)) = node.directory(settings)
+            && node.presence.set(presence).is_ok()
+        {
             runtime.spawn(task.run());
-            presence
-        });
+        }
+    }
+}
+
+impl Node {
+    /// The directory that this node shares with others, if it does.
+    fn directory(&self, settings: &Settings) -> Option<(Presence, PresenceTask)> {
+        let (own, notices) = (settings.presence.clone(), settings.notices.clone());
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let redis = redis.clone();
+            let pair = Presence::in_redis(redis, &self.id, own, notices, self.supersede());
+            return Some(pair);
+        }
+        let memory = self.memory.as_ref()?.directory();
+        let pair = Presence::in_memory(memory, &self.id, own, notices, self.supersede());
+        Some(pair)
     }
 
-    /// Without a store there is no directory to begin.
-    #[cfg(not(feature = "redis"))]
-    pub(crate) fn begin(&self, settings: &Settings) {
-        let codec = || Arc::clone(&settings.codec);
-        self.node().codec.get_or_init(codec);
+    /// Closes the connection of a user whose session is connected elsewhere since.
+    fn supersede(&self) -> Supersede {
+        let registry = Arc::clone(&self.registry);
+        Arc::new(move |user: &User| {
+            if let Some(connection) = registry.by_sid(user.sid()) {
+                connection.close(CloseReason::Superseded);
+            }
+        })
     }
 }

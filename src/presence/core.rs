@@ -5,7 +5,7 @@ use super::{
     job::{Beat, Job, Lookup, Reply, Table, commitment, parse_eviction},
     keys::{BUCKETS, bucket},
     liveness::{Liveness, Periods, Verdict},
-    types::{Find, Located, NodeInfo, PresenceState, Sessions},
+    types::{Find, Life, Located, NodeInfo, PresenceState, Sessions},
     value::{Entry, Lease},
 };
 use crate::{error::StoreError, message::User};
@@ -312,6 +312,19 @@ impl Core {
                 live: verdict != Verdict::Suspect,
             });
         std::iter::once(own).chain(peers).collect()
+    }
+
+    /// What there is to be thought of a node.
+    pub(super) fn life(&self, now: Instant, node: &str) -> Life {
+        match self.liveness.verdict(node, now) {
+            _ if *node == *self.node => Life::Live,
+            None => Life::Unknown,
+            // Whoever it says so of, it was long ago.
+            Some(_) if !self.liveness.is_current(now) => Life::Suspect,
+            Some(Verdict::Live { .. }) => Life::Live,
+            Some(Verdict::Suspect) => Life::Suspect,
+            Some(Verdict::Dead { .. }) => Life::Dead,
+        }
     }
 
     /// Whether the table of nodes can be relied on.

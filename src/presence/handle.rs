@@ -11,10 +11,11 @@ use tokio::{
 };
 
 use super::{
-    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     keys::Keys,
     liveness::Periods,
+    memory::Memory,
     store::Store,
 };
 use crate::{
@@ -218,6 +219,24 @@ impl Presence {
             .ok_or(Uncertain)
     }
 
+    /// What there is to be thought of a node. It asks nobody.
+    pub(crate) fn life(&self, node: &str) -> Life {
+        self.shared.core.lock().life(now(), node)
+    }
+
+    /// All other nodes that are not dead, and whether there surely are no others.
+    pub(crate) fn peers(&self) -> (Vec<Box<str>>, bool) {
+        let core = self.shared.core.lock();
+        let now = now();
+        let others = core.nodes(now).into_iter().skip(1);
+        (others.map(|node| node.id).collect(), core.is_settled(now))
+    }
+
+    /// Whether it is this node's id.
+    pub(crate) fn is_own(&self, node: &str) -> bool {
+        **self.shared.core.lock().node() == *node
+    }
+
     pub(crate) fn state(&self) -> PresenceState {
         self.shared.core.lock().state()
     }
@@ -275,9 +294,21 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-#[cfg(feature = "redis")]
 impl Presence {
+    /// Presence in memory that the nodes of one process share: a handle and its task.
+    pub(crate) fn in_memory(
+        memory: Memory,
+        node: &str,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let store = Arc::new(memory.with_patience(settings.command_timeout));
+        Self::pair(node, store, settings, notices, supersede)
+    }
+
     /// Presence in Redis: a handle and its task.
+    #[cfg(feature = "redis")]
     pub(crate) fn in_redis(
         redis: crate::redis::Redis,
         node: &str,

@@ -91,6 +91,8 @@ impl PresenceTask {
             };
             self.shared.news.notify_one();
             self.handle(changes).await;
+            let (state, others) = self.shared.core.lock().state().among_all();
+            self.shared.settings.metrics.presence(state, others);
             self.shared.beats.send_modify(|beats| *beats += 1);
             if let Some(wait) = wait {
                 let hurry = self.shared.hurry.notified();

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
+#[cfg(feature = "redis-cluster")]
+use deadpool_redis::redis::cluster_async::ClusterConnection;
 use deadpool_redis::redis::{
     Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
+#[cfg(feature = "redis-cluster")]
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Redis, Script};
 use crate::error::StoreError;
@@ -24,7 +28,7 @@ pub(super) enum Pool {
 enum Connection {
     Single(MultiplexedConnection),
     #[cfg(feature = "redis-cluster")]
-    Cluster(deadpool_redis::redis::cluster_async::ClusterConnection),
+    Cluster(ClusterConnection),
 }
 
 /// The one connection of a node, taken out of the pool, and made anew when it breaks.
@@ -40,7 +44,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Nothing is connected yet. The scripts are made known to every server that it meets.
+    /// Nothing is connected yet. The scripts are those that calls name.
     pub(crate) fn new(redis: Redis, scripts: Vec<Script>, timeout: Duration) -> Self {
         Self {
             pool: redis.pool,
@@ -51,7 +55,13 @@ impl Link {
         }
     }
 
-    /// Calls one script.
+    /// The next call makes a new connection: this one may be bound to servers that are none any
+    /// more. Where there is one server, a call that does not reach it does the same.
+    pub(crate) fn reconnect(&self) {
+        *self.connection.lock() = None;
+    }
+
+    /// Calls one script or command.
     pub(crate) async fn call(&self, call: Cmd) -> Result<Value, StoreError> {
         let mut results = self.call_all(vec![call]).await?;
         results
@@ -59,34 +69,70 @@ impl Link {
             .unwrap_or_else(|| Err(StoreError::Unreachable("no answer".into())))
     }
 
-    /// Calls many, in order on one server; on a Cluster at the same time, in order a slot.
+    /// Calls many, in order on one server; on a Cluster at the same time. A script that a server
+    /// does not know is sent to it in full, and then what was called with it may run once more.
+    ///
+    /// The inner error is of one call: it was refused, or, on a Cluster, its server was not reached.
+    ///
+    /// # Errors
+    ///
+    /// When the store was not reached: nothing of the batch is sure.
     pub(crate) async fn call_all(
         &self,
         calls: Vec<Cmd>,
     ) -> Result<Vec<Result<Value, StoreError>>, StoreError> {
-        let called = timeout(self.timeout, self.try_call_all(&calls)).await;
-        let results = match called {
-            Ok(Ok(results)) => results.into_iter().map(sort_out).collect(),
-            Ok(Err(error)) => Err(unreachable_for(&error)),
-            Err(_) => Err(StoreError::Unreachable("no answer in time".into())),
-        };
-        if results.is_err() {
-            // It may be bound to a server that is no master any more.
-            *self.connection.lock() = None;
+        let deadline = Instant::now() + self.timeout;
+        let connected = in_time(deadline, self.connect()).await;
+        match connected.map_err(|error| self.lost(&error))? {
+            Connection::Single(connection) => {
+                let sent = in_time(deadline, self.send(connection, &calls)).await;
+                let results = sent.map_err(|error| self.lost(&error))?;
+                let results = results.into_iter().map(sort_out).map(refused_or_lost);
+                let results: Result<_, _> = results.collect();
+                results.inspect_err(|_| self.reconnect())
+            }
+            #[cfg(feature = "redis-cluster")]
+            Connection::Cluster(connection) => {
+                let each = calls.iter().map(|call| {
+                    let sent = self.send_one(connection.clone(), call);
+                    async move { sort_out(in_time(deadline, sent).await) }
+                });
+                Ok(join_all(each).await)
+            }
         }
-        results
     }
 
-    async fn try_call_all(&self, calls: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
-        let connection = self.connect().await?;
-        let results = connection.send(calls).await?;
-        let unknown = |result: &RedisResult<Value>| matches!(result, Err(error) if error.kind() == ServerErrorKind::NoScript.into());
-        if !results.iter().any(unknown) {
+    /// One server runs a pipeline in order.
+    async fn send(
+        &self,
+        mut connection: MultiplexedConnection,
+        calls: &[Cmd],
+    ) -> RedisResult<Vec<RedisResult<Value>>> {
+        let results = pipeline(calls.iter().cloned())
+            .query_async::<Vec<RedisResult<Value>>>(&mut connection)
+            .await?;
+        if !results.iter().any(is_unknown_script) {
             return Ok(results);
         }
         // All of it once more, in order: every call can be repeated.
-        connection.load(&self.scripts).await?;
-        connection.send(calls).await
+        let in_full = calls.iter().map(|call| self.in_full(call));
+        pipeline(in_full).query_async(&mut connection).await
+    }
+
+    /// The servers of a Cluster do not wait for each other.
+    #[cfg(feature = "redis-cluster")]
+    async fn send_one(&self, mut connection: ClusterConnection, call: &Cmd) -> RedisResult<Value> {
+        let result = call.query_async(&mut connection).await;
+        if !is_unknown_script(&result) {
+            return result;
+        }
+        self.in_full(call).query_async(&mut connection).await
+    }
+
+    /// The same with the text of its script, by which the server comes to know it.
+    fn in_full(&self, call: &Cmd) -> Cmd {
+        let known = self.scripts.iter().find_map(|script| script.in_full(call));
+        known.unwrap_or_else(|| call.clone())
     }
 
     async fn connect(&self) -> RedisResult<Connection> {
@@ -98,9 +144,13 @@ impl Link {
             return Ok(connection);
         }
         let connection = self.pool.take().await?;
-        connection.load(&self.scripts).await?;
         *self.connection.lock() = Some(connection.clone());
         Ok(connection)
+    }
+
+    fn lost(&self, error: &RedisError) -> StoreError {
+        self.reconnect();
+        unreachable_for(error)
     }
 }
 
@@ -127,47 +177,49 @@ impl Pool {
     }
 }
 
-impl Connection {
-    async fn send(&self, calls: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
-        match self.clone() {
-            Self::Single(mut connection) => {
-                let mut pipeline = Pipeline::with_capacity(calls.len());
-                for call in calls {
-                    pipeline.add_command(call.clone());
-                }
-                pipeline.ignore_errors().query_async(&mut connection).await
-            }
-            #[cfg(feature = "redis-cluster")]
-            Self::Cluster(connection) => {
-                let each = calls.iter().map(|call| {
-                    let mut connection = connection.clone();
-                    async move { call.query_async::<Value>(&mut connection).await }
-                });
-                Ok(futures_util::future::join_all(each).await)
-            }
-        }
+fn pipeline(calls: impl ExactSizeIterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(calls.len());
+    for call in calls {
+        pipeline.add_command(call);
     }
+    pipeline.ignore_errors();
+    pipeline
+}
 
-    async fn load(&self, scripts: &[Script]) -> RedisResult<()> {
-        let loads: Vec<Cmd> = scripts.iter().map(Script::load).collect();
-        for loaded in self.send(&loads).await? {
-            loaded?;
-        }
-        Ok(())
+async fn in_time<T>(
+    deadline: Instant,
+    what: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    match timeout_at(deadline, what).await {
+        Ok(result) => result,
+        Err(_) => Err(std::io::Error::other("no answer in time").into()),
     }
 }
 
-/// Tells what one call did wrong from what is wrong with the store: then nothing of the batch is
-/// sure.
-fn sort_out(result: RedisResult<Value>) -> Result<Result<Value, StoreError>, StoreError> {
+fn is_unknown_script<T>(result: &RedisResult<T>) -> bool {
+    let no_script = ServerErrorKind::NoScript.into();
+    result
+        .as_ref()
+        .is_err_and(|error| error.kind() == no_script)
+}
+
+/// Tells what a server does not do from what it could not be asked.
+fn sort_out(result: RedisResult<Value>) -> Result<Value, StoreError> {
+    result.map_err(|error| match error.code() {
+        Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
+            StoreError::Refused(error.to_string().into())
+        }
+        _ => unreachable_for(&error),
+    })
+}
+
+/// A server that answers one call with its own trouble is not to be relied on for the others.
+fn refused_or_lost(
+    result: Result<Value, StoreError>,
+) -> Result<Result<Value, StoreError>, StoreError> {
     match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) => match error.code() {
-            Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
-                Ok(Err(StoreError::Refused(error.to_string().into())))
-            }
-            _ => Err(unreachable_for(&error)),
-        },
+        Err(error @ StoreError::Unreachable(_)) => Err(error),
+        known => Ok(known),
     }
 }
 

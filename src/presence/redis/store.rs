@@ -158,7 +158,9 @@ impl Store for RedisStore {
                 .arg(beat.lease.encode())
                 .arg(beat.lease.epoch);
             call.arg(u8::from(beat.register));
-            parse::table(self.link.call(call).await?)
+            let called = self.link.call(call).await;
+            let table = called.inspect_err(|_| self.link.reconnect());
+            parse::table(table?)
         })
     }
 

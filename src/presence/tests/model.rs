@@ -6,16 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    super::{
-        Find, PresenceState,
-        core::{Change, Core},
-        directory::Event,
-        job::eviction,
-        liveness::{Corpse, Periods},
-        value::Entry,
-    },
+use super::super::{
+    Find, PresenceState,
+    core::{Change, Core},
+    directory::Event,
+    job::eviction,
+    liveness::{Corpse, Periods},
     memory::Memory,
+    value::Entry,
 };
 use crate::message::User;
 

@@ -1,0 +1,5 @@
+//! The bus in memory, its entries, and a model of its core.
+
+mod cast;
+mod entries;
+mod memory;
