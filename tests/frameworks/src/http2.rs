@@ -182,7 +182,10 @@ async fn layers_around_leave_a_stream_alone() {
             .layer(TraceLayer::new_for_http())
             .layer(CatchPanicLayer::new())
             .layer(CorsLayer::permissive())
-            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, hour))
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::REQUEST_TIMEOUT,
+                hour,
+            ))
             .layer(RequestBodyLimitLayer::new(1_000_000))
             .layer(CompressionLayer::new());
         app.layer(all)
