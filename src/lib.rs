@@ -126,7 +126,6 @@
 
 mod account;
 mod body;
-#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
@@ -147,7 +146,6 @@ pub mod metrics;
 mod metrics;
 mod node;
 mod notice;
-#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
 #[cfg(feature = "redis")]

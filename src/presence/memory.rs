@@ -25,6 +25,9 @@ use crate::{condition::Access, error::StoreError, message::User};
 /// finds out when it writes again.
 const EVICTIONS: usize = 1000;
 
+/// A write that is older, in microseconds, has been given up by its sender.
+const LATEST: u64 = 1_000_000;
+
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -44,6 +47,8 @@ struct Data {
     since: Instant,
     #[cfg(test)]
     time: Option<u64>,
+    #[cfg(test)]
+    stranded: Vec<tests::Stranded>,
 }
 
 impl Memory {
@@ -189,7 +194,11 @@ impl Data {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(bucket(user.account()));
                 let wish = part::Wish {
                     epoch: *epoch,
@@ -207,13 +216,17 @@ impl Data {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(*bucket);
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
                     part.commit(node, &marker, *epoch);
                 }
-                Reply::Commit { marker, done }
+                Reply::Commit { marker, done, time }
             }
             Job::Uncommit { bucket } => {
                 if let Some(part) = self.buckets.get_mut(bucket) {
@@ -255,6 +268,8 @@ impl Default for Data {
             since: Instant::now(),
             #[cfg(test)]
             time: None,
+            #[cfg(test)]
+            stranded: Vec::new(),
         }
     }
 }
