@@ -10,6 +10,7 @@ pub(super) struct Scripts {
     pub(super) sessions: Script,
     pub(super) replace: Script,
     pub(super) reap: Script,
+    pub(super) follow: Script,
 }
 
 /// KEYS: leases, evictions. ARGV: node, row, epoch, register.
@@ -46,8 +47,8 @@ end
 /// A connect that comes late, because a stalled network or store kept it, forces nothing: the
 /// generation of a first attempt is when it began, in microseconds.
 ///
-/// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
-/// member.
+/// KEYS: account, index, marker, follows. ARGV: session, node, epoch, sid, generation, force, new
+/// marker, member, what members of those begin with who follow the session.
 const PUT: &str = r"
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
@@ -69,7 +70,38 @@ if lost == 0 then
   redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
   redis.call('SADD', KEYS[2], ARGV[8])
 end
-return {m, wanted, lost, (not mine and old) or ''}
+local followers = {}
+local all = redis.call('HLEN', KEYS[4])
+if all > 0 and all <= 4096 then
+  for _, pair in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if #followers < 64 and string.sub(pair, 1, #ARGV[9]) == ARGV[9] then
+      table.insert(followers, string.sub(pair, #ARGV[9] + 1))
+    end
+  end
+end
+return {m, wanted, lost, (not mine and old) or '', followers}
+";
+
+/// What nobody has said for long is not so any more.
+///
+/// KEYS: follows. ARGV: 1 or 0, seconds, members.
+const FOLLOW: &str = r"
+local now = tonumber(redis.call('TIME')[1])
+for i = 3, #ARGV do
+  if ARGV[1] == '1' then
+    redis.call('HSET', KEYS[1], ARGV[i], now)
+  else
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+if ARGV[1] == '0' then return 0 end
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if now - (tonumber(all[i + 1]) or 0) > tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
 ";
 
 /// KEYS: account, index, marker. ARGV: session, node, sid, member.
@@ -147,6 +179,7 @@ impl Scripts {
             sessions: Script::new(SESSIONS),
             replace: Script::new(REPLACE),
             reap: with_entry(REAP),
+            follow: Script::new(FOLLOW),
         }
     }
 
@@ -160,6 +193,7 @@ impl Scripts {
             &self.sessions,
             &self.replace,
             &self.reap,
+            &self.follow,
         ];
         all.into_iter().cloned().collect()
     }
