@@ -31,6 +31,12 @@ impl Owner {
         if node.presence.set(presence.clone()).is_err() {
             return;
         }
+        let follows = Arc::downgrade(&node.follows);
+        presence.on_followed(Box::new(move |user, followers| {
+            if let Some(follows) = follows.upgrade() {
+                follows.resume(user, followers);
+            }
+        }));
         runtime.spawn(task.run());
         if let Some((bus, task)) = node.bus(settings, &presence) {
             runtime.spawn(task.run(Arc::new(node.porter())));
