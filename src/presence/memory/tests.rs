@@ -2,6 +2,7 @@
 
 use super::{LATEST, Memory};
 use crate::{
+    condition::Condition,
     error::StoreError,
     message::User,
     presence::{
@@ -10,8 +11,15 @@ use crate::{
         liveness::Corpse,
         value::Lease,
     },
-    reach::Condition,
 };
+
+/// Writes on their way.
+#[derive(Debug)]
+pub(super) struct Stranded {
+    at: u64,
+    node: String,
+    jobs: Vec<Job>,
+}
 
 impl Memory {
     /// Loses some buckets, as when one master of a Cluster is lost alone.
@@ -22,7 +30,7 @@ impl Memory {
 
     /// From now on nobody reaches it, or everybody does.
     pub(in crate::presence) fn stall(&self, unreachable: bool) {
-        self.reach.store().set(if unreachable {
+        self.access.store().set(if unreachable {
             Condition::Away
         } else {
             Condition::Well
@@ -33,22 +41,26 @@ impl Memory {
     pub(in crate::presence) fn set_time(&self, micros: u64) {
         let mut data = self.data.lock();
         data.time = Some(micros);
-        if self.reach.check().is_err() {
+        if self.access.check().is_err() {
             return;
         }
-        let due = data.late.extract_if(.., |(at, ..)| *at <= micros);
-        for (_, node, jobs) in due.collect::<Vec<_>>() {
+        let due = data.stranded.extract_if(.., |one| one.at <= micros);
+        for Stranded { node, jobs, .. } in due.collect::<Vec<_>>() {
             for job in &jobs {
                 data.apply(&node, job);
             }
         }
     }
 
-    /// These writes arrive so many microseconds later than they have been given up.
+    /// These writes arrive so many microseconds later than they were given up.
     pub(in crate::presence) fn strand(&self, node: &str, jobs: &[Job], later: u64) {
         let mut data = self.data.lock();
-        let at = data.time() + LATEST + 1 + later;
-        data.late.push((at, node.to_owned(), jobs.to_vec()));
+        let stranded = Stranded {
+            at: data.time() + LATEST + 1 + later,
+            node: node.to_owned(),
+            jobs: jobs.to_vec(),
+        };
+        data.stranded.push(stranded);
     }
 
     /// Somebody declares a node dead that is not.
