@@ -86,6 +86,7 @@
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
+//! - `relay`: requests for connections of other nodes.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
 //! - `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -111,8 +112,18 @@ mod notice;
 )]
 mod presence;
 mod publish;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod relay;
 mod respond;
 mod serve;
 mod service;

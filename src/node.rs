@@ -46,7 +46,7 @@ use crate::{
 
 /// One running layer: its connections and its notices.
 pub(crate) struct Node {
-    id: Box<str>,
+    pub(crate) id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) notices: Noticeboard,
     told_unverified: AtomicBool,

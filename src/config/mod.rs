@@ -28,5 +28,5 @@ pub use self::{
 pub(crate) use self::{
     presence::PresenceSettings,
     secret::Secrets,
-    settings::{MAX_PAYLOAD, Origins, Settings},
+    settings::{MAX_PAYLOAD, Origins, RELAY, Settings},
 };

@@ -4,10 +4,13 @@ use http::uri::PathAndQuery;
 use serde::Deserialize;
 
 use super::{ConfigError, PresenceSettings, Secret, Secrets};
+#[cfg(feature = "redis")]
+use crate::reach::Reach;
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
     notice::Noticeboard,
+    reach::is_address,
     websocket::Limits,
 };
 
@@ -51,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
+    /// Where other nodes reach what is around the endpoint; nowhere without.
+    advertised: Option<Box<str>>,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -67,6 +72,9 @@ pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
 
 /// Where events are published, below the endpoint.
 const PUBLISH: &str = "/broadcast";
+
+/// Where other nodes relay to, below the endpoint.
+pub(crate) const RELAY: &str = "/relay";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
@@ -99,6 +107,7 @@ impl Settings {
             notices,
             presence: PresenceSettings::default(),
             publish_secrets: None,
+            advertised: None,
         }
     }
 
@@ -210,6 +219,14 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn set_advertise(&mut self, uri: &str) -> Result<(), ConfigError> {
+        let uri = uri.strip_suffix('/').unwrap_or(uri);
+        let usable = is_address(uri) && !uri.ends_with('/');
+        check(usable, "advertise", "must be like http://10.0.0.1:3000")?;
+        self.advertised = Some(uri.into());
+        Ok(())
+    }
+
     pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
         let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
         secrets.add(secret)
@@ -227,6 +244,18 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// How other nodes reach the endpoint, if they may, with a new key.
+    #[cfg(feature = "redis")]
+    pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
+        let uri = format!("{}{}", self.advertised.as_deref()?, self.path);
+        Some(Arc::new(Reach::new(uri)))
+    }
+
+    /// Whether other nodes relay to `path`.
+    pub(crate) fn is_relay_path(&self, path: &str) -> bool {
+        self.advertised.is_some() && path.strip_prefix(&*self.path) == Some(RELAY)
     }
 
     /// Who may publish at `path`, if that is where one does.

@@ -29,6 +29,8 @@ impl Owner {
             return;
         };
         node.presence.get_or_init(|| {
+            let mut kept = settings.presence.clone();
+            kept.reach = settings.reach();
             let registry = Arc::clone(&node.registry);
             let supersede = move |user: &User| {
                 if let Some(connection) = registry.by_sid(user.sid()) {
@@ -38,7 +40,7 @@ impl Owner {
             let (presence, task) = Presence::in_redis(
                 redis.clone(),
                 &node.id,
-                settings.presence.clone(),
+                kept,
                 settings.notices.clone(),
                 Arc::new(supersede),
             );

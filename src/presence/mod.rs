@@ -20,6 +20,7 @@ mod job;
 mod keys;
 mod liveness;
 mod own;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;

@@ -1,0 +1,93 @@
+use http::{Method, request::Parts};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+
+use super::{Next, Route, Shared, check_request, open::take_upgrade, parse};
+use crate::{
+    connection::MakeHandler,
+    engine::Rejection,
+    error::RequestError,
+    relay::{Peer, Relay, Relaying},
+    transport::wants_websocket,
+};
+
+impl<M: MakeHandler> Shared<M> {
+    /// What another node proves to have found out of a request that it relays: whose it is.
+    pub(crate) fn check_relay(&self, parts: &Parts) -> Result<Option<String>, RequestError> {
+        self.owner.begin(&self.endpoint.settings);
+        let relay = self
+            .relay()
+            .ok_or(RequestError::Forbidden("nothing is relayed here"))?;
+        relay.check(parts)
+    }
+
+    /// Takes a request that another node has relayed. It goes no further.
+    pub(crate) fn begin_relayed<B: Body>(
+        &self,
+        parts: Parts,
+        body: B,
+        account: Option<String>,
+    ) -> Next<B> {
+        let route = self.check_relayed(&parts);
+        route
+            .and_then(|route| self.enter(parts, body, route, account))
+            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+    }
+
+    fn check_relayed(&self, parts: &Parts) -> Result<Route, RequestError> {
+        let query = parse(parts)?;
+        let transport = self.transport(&query)?;
+        let sid = query.sid.as_deref().ok_or(Rejection::UnknownSid)?;
+        let connection = self.endpoint.registry.by_sid(sid);
+        check_request(
+            parts,
+            &query,
+            transport,
+            connection.ok_or(Rejection::UnknownSid)?,
+        )
+    }
+
+    /// Finds the node whose connection a socket id is. It asks nobody.
+    pub(super) fn check_elsewhere(&self, sid: &str) -> Result<Route, RequestError> {
+        let peer = self.relay().and_then(|relay| relay.giver(sid));
+        Ok(peer.map(Route::Elsewhere).ok_or(Rejection::UnknownSid)?)
+    }
+
+    pub(super) fn pass_on<B: Body>(
+        &self,
+        mut parts: Parts,
+        body: B,
+        peer: Peer,
+        account: Option<String>,
+    ) -> Result<Next<B>, RequestError> {
+        let relay = self.relay().ok_or(Rejection::UnknownSid)?;
+        let upgrade = match wants_websocket(&parts.headers) && parts.method == Method::GET {
+            true => Some(take_upgrade(&mut parts)?),
+            false => None,
+        };
+        let settings = &self.endpoint.settings;
+        let patience = settings.timing().upgrade_timeout;
+        let upgrade = upgrade.map(|upgrade: OnUpgrade| (upgrade, patience));
+        let max = settings.max_payload();
+        Relaying::new(relay, peer, &parts, body, account, max, upgrade).map(Next::Relay)
+    }
+
+    /// Makes a socket id say which node it is of, where others can ask that node.
+    pub(super) fn stamp(&self, sid: String) -> String {
+        let presence = self.endpoint.presence.get();
+        match presence.and_then(|presence| presence.own_reach()) {
+            Some(reach) => reach.stamp(&self.owner.node().id, &sid),
+            None => sid,
+        }
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        let presence = self.endpoint.presence.get()?;
+        let reach = presence.own_reach()?;
+        let relay = || {
+            let node = &self.owner.node().id;
+            Relay::new(node, reach.clone(), presence.clone())
+        };
+        Some(self.relay.get_or_init(relay))
+    }
+}
