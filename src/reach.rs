@@ -1,6 +1,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use http::{Uri, uri::Scheme};
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
 use sha2::Sha256;
 
 /// The longest address, in bytes.
@@ -114,13 +117,23 @@ pub(crate) fn is_address(text: &str) -> bool {
     let Ok(uri) = text.parse::<Uri>() else {
         return false;
     };
-    let authority = uri.authority().map(http::uri::Authority::as_str);
-    let usable = authority.is_some_and(|all| !all.contains('@') && !all.starts_with(':'));
     plain
-        && usable
         && uri.scheme() == Some(&Scheme::HTTP)
+        && uri.authority().is_some_and(is_place)
         && uri.query().is_none()
         && !text.contains(['#', '|'])
+}
+
+/// Whether it is a host, perhaps with a port, and nobody's name.
+fn is_place(authority: &Authority) -> bool {
+    let (text, host) = (authority.as_str(), authority.host());
+    let port = |rest: &str| {
+        let digits = rest.strip_prefix(':')?;
+        let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+        plain.then(|| digits.parse::<u16>().ok())?
+    };
+    let usable = |rest: &str| rest.is_empty() || port(rest).is_some_and(|port| port > 0);
+    !host.is_empty() && text.strip_prefix(host).is_some_and(usable)
 }
 
 #[cfg(test)]
@@ -154,6 +167,9 @@ mod tests {
             "http://a b/",
             "http://a/|",
             "http://a:99999/",
+            "http://a:0/",
+            "http://a:/",
+            "http://a:+1/",
             "http://é/",
         ] {
             assert_eq!(Reach::parse(bad, key), None, "{bad}");
