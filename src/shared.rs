@@ -42,7 +42,7 @@ pub(crate) struct Shared<M> {
     pub(crate) gate: Gate,
     pub(crate) make: Arc<M>,
     /// There once the node has begun, if others reach it.
-    pub(crate) relay: Arc<OnceLock<Relay>>,
+    pub(crate) relay: Arc<OnceLock<Arc<Relay>>>,
 }
 
 impl<M> Clone for Shared<M> {
@@ -90,6 +90,8 @@ enum Route {
     Upgrade(Arc<Connection>),
     /// Whatever it is, the connection is another node's.
     Elsewhere(Peer),
+    /// Its client is to poll by way of another node.
+    Release(Arc<Connection>),
 }
 
 impl<M: MakeHandler> Shared<M> {
@@ -142,7 +144,7 @@ impl<M: MakeHandler> Shared<M> {
         };
         match self.endpoint.registry.by_sid(sid) {
             Some(connection) => check_request(parts, &query, transport, connection),
-            None => self.check_elsewhere(sid),
+            None => self.check_elsewhere(&parts.method, sid),
         }
     }
 
@@ -232,6 +234,10 @@ impl<M: MakeHandler> Shared<M> {
             Route::Upgrade(connection) => {
                 check_account(&connection, account.as_deref())?;
                 self.upgrade(parts, connection)
+            }
+            Route::Release(connection) => {
+                connection.release_poll();
+                Ok(Next::Answer(respond::ok()))
             }
             Route::Elsewhere(peer) => self.pass_on(parts, body, peer, account),
         }

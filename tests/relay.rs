@@ -351,6 +351,34 @@ async fn a_poll_that_breaks_off_on_the_way_ends_the_connection_as_it_does_here()
 }
 
 #[tokio::test]
+async fn a_node_that_goes_away_lets_the_polls_go_that_are_held_by_way_of_it() {
+    let (_redis, one, two) = two_nodes().await;
+    let client = Polling::connect(&one).await;
+    let before = one.dialled();
+    let poll = client.get(&two);
+    let drain = async {
+        until("the poll is relayed", async || {
+            (one.dialled() > before).then_some(())
+        })
+        .await;
+        two.handle.drain(Duration::from_secs(1)).await;
+    };
+    let (poll, ()) = tokio::join!(poll, drain);
+    assert_eq!(poll, (200, "6".to_owned()));
+    client.echoes(&one, &one, "it goes on").await;
+}
+
+#[tokio::test]
+async fn no_client_can_let_a_poll_go() {
+    let (_redis, one, two) = two_nodes().await;
+    let client = Polling::connect(&one).await;
+    let head = format!("DELETE {}", client.query);
+    for node in [&one, &two] {
+        assert_eq!(ask(node, &head, "", "").await.0, 400);
+    }
+}
+
+#[tokio::test]
 async fn a_body_by_way_of_another_node_may_be_as_large_as_any() {
     let (_redis, one, two) = two_nodes().await;
     let client = Polling::connect(&one).await;

@@ -1,4 +1,6 @@
 use std::{
+    convert::Infallible,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +13,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
     request::Parts,
 };
+use http_body::SizeHint;
 use hyper::{
     body::Incoming,
     upgrade::{self, OnUpgrade},
@@ -19,19 +22,22 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    pipe::Outlet,
+    pipe::{Outlet, pipe},
     proof::{Claim, Subject},
     tunnel::tunnel,
     window::Windows,
 };
 use crate::{
-    config::RELAY, engine::Rejection, error::RequestError, presence::Presence, reach::Reach,
-    transport::wants_websocket,
+    config::RELAY, connection::Registry, engine::Rejection, error::RequestError,
+    presence::Presence, reach::Reach, transport::wants_websocket,
 };
 
 /// Carries the proof of a relay; an answer that has it comes from a layer, and not from something
 /// in front of it.
 pub(crate) const MARK: HeaderName = HeaderName::from_static("primacron-relay");
+
+/// Ends a poll that is held by way of the node that says so. No client's request is relayed with it.
+pub(crate) const RELEASE: Method = Method::DELETE;
 
 /// What of a request the other node needs.
 const FORTH: [HeaderName; 5] = [
@@ -67,6 +73,7 @@ pub(crate) struct Relay {
     node: Box<str>,
     reach: Arc<Reach>,
     presence: Presence,
+    registry: Arc<Registry>,
     /// How many relays went out.
     sent: AtomicU64,
     came: Mutex<Windows>,
@@ -77,11 +84,17 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(node: &str, reach: Arc<Reach>, presence: Presence) -> Self {
+    pub(crate) fn new(
+        node: &str,
+        reach: Arc<Reach>,
+        presence: Presence,
+        registry: Arc<Registry>,
+    ) -> Self {
         Self {
             node: node.into(),
             reach,
             presence,
+            registry,
             sent: AtomicU64::new(0),
             came: Mutex::default(),
             #[cfg(feature = "redis")]
@@ -108,7 +121,8 @@ impl Relay {
             return Err(refused());
         };
         let proof = proof.to_str().map_err(|_| refused())?;
-        let subject = subject(&self.node, &parts.method, parts.uri.query(), &parts.headers);
+        let query = parts.uri.query().unwrap_or_default();
+        let subject = subject(&self.node, &parts.method, query, &parts.headers);
         let claim = Claim::verify(proof, &subject, &self.reach).ok_or_else(refused)?;
         let is_gone = |node: &str| self.presence.is_gone(node);
         let first = self.came.lock().accept(&claim.from, claim.number, is_gone);
@@ -117,21 +131,24 @@ impl Relay {
 
     /// Sends a request to another node. The client's side of an upgrade is taken along.
     pub(super) fn send(
-        &self,
+        self: &Arc<Self>,
         peer: Peer,
         parts: &Parts,
         account: Option<String>,
         body: Outlet,
         upgrade: Option<(OnUpgrade, Duration)>,
     ) -> Result<Answer, RequestError> {
-        let request = self.request(&peer, parts, account, body)?;
+        let query = parts.uri.query().unwrap_or_default();
+        let request = self.request(&peer, &parts.method, query, &parts.headers, account, body)?;
         let answered = self.dial(request);
-        let presence = self.presence.clone();
-        let alive = self.alive.subscribe();
+        let polls = parts.method == Method::GET && upgrade.is_none();
+        let poll = polls.then(|| query.to_owned());
+        let relay = Arc::clone(self);
         Ok(Box::pin(async move {
             let mut response = tokio::select! {
                 response = answered => response?,
-                () = death(&presence, &peer.node) => return Err(Rejection::UnknownSid.into()),
+                () = relay.death(&peer.node) => return Err(Rejection::UnknownSid.into()),
+                never = relay.let_go(&peer, poll.as_deref()) => match never {},
             };
             if !response.headers().contains_key(MARK) {
                 return Err(RequestError::NotRelayed);
@@ -139,7 +156,7 @@ impl Relay {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if let (true, Some((client, patience))) = (switched, upgrade) {
                 let node = upgrade::on(&mut response);
-                tokio::spawn(tunnel(client, node, patience, alive));
+                tokio::spawn(tunnel(client, node, patience, relay.alive.subscribe()));
             }
             let (head, body) = response.into_parts();
             let mut response = Response::new(body);
@@ -152,27 +169,52 @@ impl Relay {
     fn request(
         &self,
         peer: &Peer,
-        parts: &Parts,
+        method: &Method,
+        query: &str,
+        headers: &HeaderMap,
         account: Option<String>,
         body: Outlet,
     ) -> Result<Request<Outlet>, RequestError> {
-        let query = parts.uri.query();
         let claim = Claim {
             from: self.node.clone(),
             number: self.sent.fetch_add(1, Ordering::Relaxed) + 1,
             account,
         };
-        let subject = subject(&peer.node, &parts.method, query, &parts.headers);
-        let proof = claim.prove(&subject, &peer.reach);
-        let uri = format!("{}{RELAY}?{}", peer.reach.uri(), query.unwrap_or_default());
+        let proof = claim.prove(&subject(&peer.node, method, query, headers), &peer.reach);
         let mut request = Request::builder()
-            .method(&parts.method)
-            .uri(uri)
+            .method(method)
+            .uri(format!("{}{RELAY}?{query}", peer.reach.uri()))
             .header(MARK, proof)
             .body(body)
             .map_err(|_| Rejection::BadRequest)?;
-        copy(&parts.headers, request.headers_mut(), &FORTH);
+        copy(headers, request.headers_mut(), &FORTH);
         Ok(request)
+    }
+
+    /// Ready when a node is dead: it may stand still, and hold its connections.
+    async fn death(&self, node: &str) {
+        while !self.presence.is_gone(node) {
+            sleep(self.presence.period()).await;
+        }
+    }
+
+    /// Once this node goes away, has a poll answered that the other one holds: the client comes
+    /// back by way of somebody else.
+    async fn let_go(&self, peer: &Peer, poll: Option<&str>) -> Infallible {
+        if let Some(query) = poll {
+            // Not at once: until the listener is closed the client may come back here.
+            sleep(self.presence.period()).await;
+            while !self.registry.is_closing() {
+                sleep(self.presence.period()).await;
+            }
+            let (inlet, body) = pipe(SizeHint::with_exact(0));
+            inlet.finish();
+            let headers = HeaderMap::new();
+            if let Ok(release) = self.request(peer, &RELEASE, query, &headers, None, body) {
+                drop(self.dial(release).await);
+            }
+        }
+        pending().await
     }
 
     #[cfg(feature = "redis")]
@@ -191,13 +233,13 @@ impl Relay {
 fn subject<'a>(
     to: &'a str,
     method: &'a Method,
-    query: Option<&'a str>,
+    query: &'a str,
     headers: &HeaderMap,
 ) -> Subject<'a> {
     Subject {
         to,
         method,
-        query: query.unwrap_or_default(),
+        query,
         upgrade: wants_websocket(headers),
     }
 }
@@ -207,13 +249,6 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
         for value in from.get_all(name) {
             to.append(name, value.clone());
         }
-    }
-}
-
-/// Ready when a node is dead: it may stand still, and hold its connections.
-async fn death(presence: &Presence, node: &str) {
-    while !presence.is_gone(node) {
-        sleep(presence.period()).await;
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,7 +34,7 @@ impl<B: Body> Relaying<B> {
     ///
     /// When the body is too large, or the request cannot be sent.
     pub(crate) fn new(
-        relay: &Relay,
+        relay: &Arc<Relay>,
         peer: Peer,
         parts: &Parts,
         body: B,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{Method, request::Parts};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -7,7 +9,7 @@ use crate::{
     connection::MakeHandler,
     engine::Rejection,
     error::RequestError,
-    relay::{Peer, Relay, Relaying},
+    relay::{Peer, RELEASE, Relay, Relaying},
     transport::wants_websocket,
 };
 
@@ -39,18 +41,25 @@ impl<M: MakeHandler> Shared<M> {
         let transport = self.transport(&query)?;
         let sid = query.sid.as_deref().ok_or(Rejection::UnknownSid)?;
         let connection = self.endpoint.registry.by_sid(sid);
-        check_request(
-            parts,
-            &query,
-            transport,
-            connection.ok_or(Rejection::UnknownSid)?,
-        )
+        let connection = connection.ok_or(Rejection::UnknownSid)?;
+        if parts.method == RELEASE {
+            return Ok(Route::Release(connection));
+        }
+        check_request(parts, &query, transport, connection)
     }
 
     /// Finds the node whose connection a socket id is. It asks nobody.
-    pub(super) fn check_elsewhere(&self, sid: &str) -> Result<Route, RequestError> {
+    pub(super) fn check_elsewhere(
+        &self,
+        method: &Method,
+        sid: &str,
+    ) -> Result<Route, RequestError> {
         let peer = self.relay().and_then(|relay| relay.giver(sid));
-        Ok(peer.map(Route::Elsewhere).ok_or(Rejection::UnknownSid)?)
+        match (peer, method) {
+            (Some(peer), &Method::GET | &Method::POST) => Ok(Route::Elsewhere(peer)),
+            (Some(_), _) => Err(RequestError::Method),
+            (None, _) => Err(Rejection::UnknownSid.into()),
+        }
     }
 
     pub(super) fn pass_on<B: Body>(
@@ -81,12 +90,13 @@ impl<M: MakeHandler> Shared<M> {
         }
     }
 
-    fn relay(&self) -> Option<&Relay> {
+    fn relay(&self) -> Option<&Arc<Relay>> {
         let presence = self.endpoint.presence.get()?;
         let reach = presence.own_reach()?;
         let relay = || {
             let node = &self.owner.node().id;
-            Relay::new(node, reach.clone(), presence.clone())
+            let registry = Arc::clone(&self.endpoint.registry);
+            Arc::new(Relay::new(node, reach.clone(), presence.clone(), registry))
         };
         Some(self.relay.get_or_init(relay))
     }
