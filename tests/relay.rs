@@ -369,6 +369,20 @@ async fn a_node_that_goes_away_lets_the_polls_go_that_are_held_by_way_of_it() {
 }
 
 #[tokio::test]
+async fn a_node_that_goes_away_leaves_no_tunnel() {
+    let (_redis, one, two) = two_nodes().await;
+    let client = Polling::connect(&one).await;
+    let mut ws = upgrade(&two, &client).await;
+    echoes(&mut ws, "a").await;
+    two.handle.drain(Duration::from_secs(1)).await;
+    assert_eq!(ws.until_closed().await, None);
+    until("its connection is over", async || {
+        (one.handle.count(To::All) == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_client_can_let_a_poll_go() {
     let (_redis, one, two) = two_nodes().await;
     let client = Polling::connect(&one).await;

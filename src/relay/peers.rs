@@ -19,7 +19,7 @@ use hyper::{
     upgrade::{self, OnUpgrade},
 };
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     pipe::{Outlet, pipe},
@@ -38,6 +38,9 @@ pub(crate) const MARK: HeaderName = HeaderName::from_static("primacron-relay");
 
 /// Ends a poll that is held by way of the node that says so. No client's request is relayed with it.
 pub(crate) const RELEASE: Method = Method::DELETE;
+
+/// Into so many parts the clients of tunnels are divided, so that they do not all come back at once.
+const TURNS: u32 = 16;
 
 /// What of a request the other node needs.
 const FORTH: [HeaderName; 5] = [
@@ -79,8 +82,6 @@ pub(crate) struct Relay {
     came: Mutex<Windows>,
     #[cfg(feature = "redis")]
     client: super::client::Client,
-    /// Tunnels end with it.
-    alive: watch::Sender<()>,
 }
 
 impl Relay {
@@ -99,7 +100,6 @@ impl Relay {
             came: Mutex::default(),
             #[cfg(feature = "redis")]
             client: super::client::client(),
-            alive: watch::Sender::new(()),
         }
     }
 
@@ -156,7 +156,7 @@ impl Relay {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if let (true, Some((client, patience))) = (switched, upgrade) {
                 let node = upgrade::on(&mut response);
-                tokio::spawn(tunnel(client, node, patience, relay.alive.subscribe()));
+                tokio::spawn(tunnel(client, node, patience, relay.closing()));
             }
             let (head, body) = response.into_parts();
             let mut response = Response::new(body);
@@ -198,15 +198,25 @@ impl Relay {
         }
     }
 
+    /// Ready when this node goes away, for each who asks a little later than for the one before.
+    fn closing(&self) -> impl Future<Output = ()> + use<> {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let turn = u32::try_from(sent % u64::from(TURNS)).unwrap_or(0);
+        let delay = self.presence.period() / TURNS * turn;
+        let registry = Arc::clone(&self.registry);
+        async move {
+            registry.closing().await;
+            sleep(delay).await;
+        }
+    }
+
     /// Once this node goes away, has a poll answered that the other one holds: the client comes
     /// back by way of somebody else.
     async fn let_go(&self, peer: &Peer, poll: Option<&str>) -> Infallible {
         if let Some(query) = poll {
             // Not at once: until the listener is closed the client may come back here.
             sleep(self.presence.period()).await;
-            while !self.registry.is_closing() {
-                sleep(self.presence.period()).await;
-            }
+            self.registry.closing().await;
             let (inlet, body) = pipe(SizeHint::with_exact(0));
             inlet.finish();
             let headers = HeaderMap::new();

@@ -5,17 +5,16 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split},
-    sync::watch,
     time::timeout,
 };
 
 /// Carries bytes between a client and a node, both ways, until one of them is through, the other
-/// has had `patience` to get there too, or nobody holds `alive` any more.
+/// has had `patience` to get there too, or until `end`.
 pub(super) async fn tunnel(
     client: OnUpgrade,
     node: OnUpgrade,
     patience: Duration,
-    mut alive: watch::Receiver<()>,
+    end: impl Future<Output = ()>,
 ) {
     let Ok(Ok((client, node))) = timeout(patience, try_join(client, node)).await else {
         return;
@@ -33,7 +32,7 @@ pub(super) async fn tunnel(
     };
     tokio::select! {
         () = both => {}
-        _ = alive.changed() => {}
+        () = end => {}
     }
 }
 
