@@ -49,6 +49,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// Nothing: what layers around answer with when they refuse a request.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::own(Bytes::new())
+    }
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body,

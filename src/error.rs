@@ -45,16 +45,16 @@ impl PublicError {
 
 /// Why a store did not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
-)]
 pub(crate) enum StoreError {
     /// It could not be reached, or not in time; what was asked may have happened.
     #[error("{0}")]
     Unreachable(Arc<str>),
     /// It does not do this one thing.
     #[error("{0}")]
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "memory does all that it is asked")
+    )]
     Refused(Arc<str>),
 }
 

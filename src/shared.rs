@@ -26,7 +26,7 @@ use crate::{
     publish::Publishing,
     relay::{Peer, Relay, Relaying},
     respond,
-    transport::{PostBody, WebSocket, check_origin, wants_websocket},
+    transport::{PostBody, WebSocket, check_origin, wants_stream, wants_websocket},
 };
 
 /// The websocket of every connection.
@@ -144,7 +144,7 @@ impl<M: MakeHandler> Shared<M> {
         };
         match self.endpoint.registry.by_sid(sid) {
             Some(connection) => check_request(parts, &query, transport, connection),
-            None => self.check_elsewhere(&parts.method, sid),
+            None => self.check_elsewhere(parts, sid),
         }
     }
 
@@ -160,10 +160,11 @@ impl<M: MakeHandler> Shared<M> {
         query: &Query<'_>,
         transport: Transport,
     ) -> Result<Route, RequestError> {
-        if parts.method != Method::GET {
+        let stream = transport == Transport::WebSocket && wants_stream(parts);
+        if parts.method != Method::GET && !stream {
             return Err(Rejection::BadMethod.into());
         }
-        if transport == Transport::WebSocket && !wants_websocket(&parts.headers) {
+        if transport == Transport::WebSocket && !wants_websocket(parts) {
             return Err(Rejection::BadRequest.into());
         }
         if query.eio.as_deref() != Some(VERSION) {
@@ -264,7 +265,7 @@ fn check_request(
         return Err(RequestError::Bad("protocol mismatch"));
     }
     match (transport, &parts.method) {
-        (Transport::WebSocket, _) if !wants_websocket(&parts.headers) => {
+        (Transport::WebSocket, _) if !wants_websocket(parts) => {
             Err(RequestError::Bad("transport mismatch"))
         }
         (Transport::WebSocket, _) => Ok(Route::Upgrade(connection)),

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{ConfigError, settings::check};
+use crate::metrics::Metrics;
 use crate::reach::Reach;
 
 /// The longest namespace, in bytes.
@@ -27,6 +28,7 @@ pub(crate) struct PresenceSettings {
     pub(crate) command_timeout: Duration,
     /// How other nodes reach this one, once it is known.
     pub(crate) reach: Option<Arc<Reach>>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Default for PresenceSettings {
@@ -43,6 +45,7 @@ impl Default for PresenceSettings {
             backlog: 100_000,
             command_timeout: Duration::from_secs(1),
             reach: None,
+            metrics: Metrics::default(),
         }
     }
 }

@@ -3,14 +3,13 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings, Secret, Secrets};
-#[cfg(feature = "redis")]
-use crate::reach::Reach;
+use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
+    metrics::Metrics,
     notice::Noticeboard,
-    reach::is_address,
+    reach::{Reach, is_address},
     websocket::Limits,
 };
 
@@ -51,11 +50,13 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) metrics: Metrics,
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
     /// Where other nodes reach what is around the endpoint; nowhere without.
     advertised: Option<Box<str>>,
+    pub(crate) bus: BusSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -78,6 +79,7 @@ pub(crate) const RELAY: &str = "/relay";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
+        let metrics = Metrics::default();
         Self {
             path: "/stream".into(),
             polling: true,
@@ -104,10 +106,15 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices,
-            presence: PresenceSettings::default(),
+            notices: metrics.counting(notices),
+            presence: PresenceSettings {
+                metrics: metrics.clone(),
+                ..PresenceSettings::default()
+            },
+            metrics,
             publish_secrets: None,
             advertised: None,
+            bus: BusSettings::default(),
         }
     }
 
@@ -247,7 +254,6 @@ impl Settings {
     }
 
     /// How other nodes reach the endpoint, if they may, with a new key.
-    #[cfg(feature = "redis")]
     pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
         let uri = format!("{}{}", self.advertised.as_deref()?, self.path);
         Some(Arc::new(Reach::new(uri)))
@@ -366,7 +372,7 @@ pub(super) fn check(
 /// A year: beyond it, adding to a point in time could overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
+pub(super) fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
     check(
         time >= Duration::from_millis(1),
         setting,

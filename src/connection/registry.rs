@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::Connection;
 use crate::message::User;
+#[cfg(feature = "testing")]
+use crate::{engine::CloseReason, message::Outlet as _};
 
 /// How many parts each index is divided into; a power of two.
 const SHARDS: usize = 32;
@@ -31,6 +33,8 @@ pub(crate) struct Registry {
     /// Nobody new is wanted.
     closing: AtomicBool,
     closes: Notify,
+    /// Nobody says goodbye either.
+    killed: AtomicBool,
 }
 
 /// The sessions of one account; never empty while in the index.
@@ -55,6 +59,7 @@ impl Registry {
             empty: Notify::new(),
             closing: AtomicBool::new(false),
             closes: Notify::new(),
+            killed: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +133,19 @@ impl Registry {
             }
             closes.await;
         }
+    }
+
+    /// From now on connections end as they do when the process is killed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.begin_close();
+        self.for_each(|connection| connection.close(CloseReason::Shutdown));
+    }
+
+    /// Whether connections end without a goodbye.
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Ready when the last connection has said goodbye.

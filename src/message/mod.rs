@@ -24,8 +24,8 @@ pub(crate) use self::{
     admission::{Admission, Asking, Cause, Refused, Validators},
     frame::Frame,
     reply::ReplyBody,
-    socket::{Outlet, PushError, encode_event, is_reserved, push},
-    validator::{asking, shape, shape_and_rules},
+    socket::{FOLLOW_GAP, Outlet, PushError, encode_event, is_reserved, push},
+    validator::Found,
 };
 pub use self::{
     args::{Args, ArgsError},

@@ -11,10 +11,12 @@ use tokio::{
 };
 
 use super::{
-    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
+    job::Lookup,
     keys::Keys,
     liveness::Periods,
+    memory::Memory,
     store::Store,
 };
 use crate::{
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     pub(super) beats: watch::Sender<u64>,
     /// There is something to write.
     pub(super) news: Notify,
+    /// A write failed.
+    pub(super) trouble: Notify,
     pub(super) ending: watch::Sender<bool>,
     pub(super) ended: watch::Sender<bool>,
     /// What keeps the store from being reached.
@@ -98,6 +102,7 @@ impl Presence {
             hurry: Notify::new(),
             beats: watch::Sender::new(0),
             news: Notify::new(),
+            trouble: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             outlived: AtomicU64::new(0),
@@ -114,26 +119,26 @@ impl Presence {
     pub(crate) fn connect(&self, user: &User) -> Storing {
         let (waiter, stored) = oneshot::channel();
         let mut core = self.shared.core.lock();
-        let offline = core.state() == PresenceState::Offline;
-        let waiter = (!offline).then_some(waiter);
+        let away = core.is_away(user.account());
+        let waiter = (!away).then_some(waiter);
         core.directory.connect(user, now(), waiter);
         drop(core);
         self.shared.news.notify_one();
-        if offline {
+        if away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, true);
         }
-        Storing((!offline).then_some(stored))
+        Storing((!away).then_some(stored))
     }
 
     /// A connection ends. It may do so twice.
     pub(crate) fn disconnect(&self, user: &User) {
         let mut core = self.shared.core.lock();
         let was_there = core.directory.disconnect(user);
-        let offline = core.state() == PresenceState::Offline;
+        let away = core.is_away(user.account());
         drop(core);
         self.shared.news.notify_one();
-        if was_there && offline {
+        if was_there && away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, false);
         }
@@ -158,6 +163,9 @@ impl Presence {
     pub(crate) async fn find(&self, account: &str, session: &str) -> Find {
         if let Some(here) = self.find_here(account, session) {
             return here;
+        }
+        if self.shared.core.lock().directory.has_lost(account) {
+            return Find::Uncertain;
         }
         for full in [false, true] {
             let Ok(lookup) = self.shared.store.find(account, session, full).await else {
@@ -200,8 +208,14 @@ impl Presence {
     }
 
     pub(crate) async fn sessions(&self, account: &str) -> Sessions {
-        let read = self.shared.store.sessions(account).await;
-        let lookup = read.unwrap_or_default();
+        let lost = self.shared.core.lock().directory.has_lost(account);
+        let lookup = match lost {
+            true => Lookup::default(),
+            false => {
+                let read = self.shared.store.sessions(account).await;
+                read.unwrap_or_default()
+            }
+        };
         let (sessions, nonsense) = self
             .shared
             .core
@@ -218,6 +232,24 @@ impl Presence {
         core.is_settled(now)
             .then(|| core.nodes(now))
             .ok_or(Uncertain)
+    }
+
+    /// What there is to be thought of a node. It asks nobody.
+    pub(crate) fn life(&self, node: &str) -> Life {
+        self.shared.core.lock().life(now(), node)
+    }
+
+    /// All other nodes that are not dead, and whether there surely are no others.
+    pub(crate) fn peers(&self) -> (Vec<Box<str>>, bool) {
+        let core = self.shared.core.lock();
+        let now = now();
+        let others = core.nodes(now).into_iter().skip(1);
+        (others.map(|node| node.id).collect(), core.is_settled(now))
+    }
+
+    /// Whether it is this node's id.
+    pub(crate) fn is_own(&self, node: &str) -> bool {
+        **self.shared.core.lock().node() == *node
     }
 
     pub(crate) fn state(&self) -> PresenceState {
@@ -277,9 +309,21 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-#[cfg(feature = "redis")]
 impl Presence {
+    /// Presence in memory that the nodes of one process share: a handle and its task.
+    pub(crate) fn in_memory(
+        memory: Memory,
+        node: &str,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let store = Arc::new(memory.with_patience(settings.command_timeout));
+        Self::pair(node, store, settings, notices, supersede)
+    }
+
     /// Presence in Redis: a handle and its task.
+    #[cfg(feature = "redis")]
     pub(crate) fn in_redis(
         redis: crate::redis::Redis,
         node: &str,

@@ -18,7 +18,6 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    #[cfg(test)]
     pub(super) fn encode(&self) -> String {
         let Self {
             node,

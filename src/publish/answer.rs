@@ -191,7 +191,9 @@ impl NodeAnswer {
     fn of(node: &NodeResult<Sent>) -> Self {
         let (node, result) = (node.node.clone(), node.result);
         match result {
-            Ok(Sent { queued, refused }) => Self::Sent {
+            Ok(Sent {
+                queued, refused, ..
+            }) => Self::Sent {
                 node,
                 queued,
                 refused,

@@ -16,6 +16,6 @@ mod tunnel;
 mod window;
 
 pub(crate) use self::{
-    peers::{MARK, Peer, RELEASE, Relay},
+    peers::{MARK, Peer, RELEASE, Relay, Upgrade},
     relaying::Relaying,
 };

@@ -28,8 +28,13 @@ use super::{
     window::Windows,
 };
 use crate::{
-    config::RELAY, connection::Registry, engine::Rejection, error::RequestError,
-    presence::Presence, reach::Reach, transport::wants_websocket,
+    config::RELAY,
+    connection::Registry,
+    engine::Rejection,
+    error::RequestError,
+    presence::Presence,
+    reach::Reach,
+    transport::{Opening, is_upgrade},
 };
 
 /// Carries the proof of a relay; an answer that has it comes from a layer, and not from something
@@ -70,6 +75,32 @@ pub(crate) struct Peer {
     pub(crate) node: Arc<str>,
     pub(crate) reach: Arc<Reach>,
 }
+
+/// The client's side of a websocket that is opened by way of this node.
+pub(crate) struct Upgrade {
+    pub(crate) client: OnUpgrade,
+    pub(crate) opening: Opening,
+    pub(crate) patience: Duration,
+}
+
+impl Upgrade {
+    /// Nodes speak HTTP/1.1, whatever the client speaks.
+    fn prepare(&self, parts: &mut Parts) {
+        if self.opening == Opening::Stream {
+            parts.method = Method::GET;
+            let headers = [
+                (header::UPGRADE, "websocket"),
+                (header::CONNECTION, "upgrade"),
+                (header::SEC_WEBSOCKET_KEY, KEY),
+            ];
+            let headers = headers.map(|(name, text)| (name, HeaderValue::from_static(text)));
+            parts.headers.extend(headers);
+        }
+    }
+}
+
+/// The key of a websocket between nodes: it keeps caches from answering, and there are none.
+const KEY: &str = "cHJpbWFjcm9uLXJlbGF5IQ==";
 
 /// What one node needs to relay, and to be relayed to.
 pub(crate) struct Relay {
@@ -133,11 +164,14 @@ impl Relay {
     pub(super) fn send(
         self: &Arc<Self>,
         peer: Peer,
-        parts: &Parts,
+        mut parts: Parts,
         account: Option<String>,
         body: Outlet,
-        upgrade: Option<(OnUpgrade, Duration)>,
+        upgrade: Option<Upgrade>,
     ) -> Result<Answer, RequestError> {
+        if let Some(upgrade) = &upgrade {
+            upgrade.prepare(&mut parts);
+        }
         let query = parts.uri.query().unwrap_or_default();
         let request = self.request(&peer, &parts.method, query, &parts.headers, account, body)?;
         let answered = self.dial(request);
@@ -154,8 +188,12 @@ impl Relay {
                 return Err(RequestError::NotRelayed);
             }
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if let (true, Some((client, patience))) = (switched, upgrade) {
+            if let Some(upgrade) = upgrade.filter(|_| switched) {
                 let node = upgrade::on(&mut response);
+                if upgrade.opening == Opening::Stream {
+                    response = Response::new(response.into_body());
+                }
+                let (client, patience) = (upgrade.client, upgrade.patience);
                 tokio::spawn(tunnel(client, node, patience, relay.closing()));
             }
             let (head, body) = response.into_parts();
@@ -250,7 +288,7 @@ fn subject<'a>(
         to,
         method,
         query,
-        upgrade: wants_websocket(headers),
+        upgrade: is_upgrade(headers),
     }
 }
 

@@ -2,17 +2,16 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http::{Method, Response, request::Parts};
 use http_body::{Body, SizeHint};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::{
-    peers::{Answer, Peer, Relay},
+    peers::{Answer, Peer, Relay, Upgrade},
     pipe::{Inlet, pipe},
 };
 use crate::error::RequestError;
@@ -36,11 +35,11 @@ impl<B: Body> Relaying<B> {
     pub(crate) fn new(
         relay: &Arc<Relay>,
         peer: Peer,
-        parts: &Parts,
+        parts: Parts,
         body: B,
         account: Option<String>,
         max_payload: usize,
-        upgrade: Option<(OnUpgrade, Duration)>,
+        upgrade: Option<Upgrade>,
     ) -> Result<Self, RequestError> {
         // Only a POST has something to say.
         let posts = parts.method == Method::POST;

@@ -51,7 +51,7 @@ impl<M: MakeHandler> Shared<M> {
         mut parts: Parts,
         user: User,
     ) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts.method, &parts.headers)?;
+        let answer = accept(&parts)?;
         let upgrade = take_upgrade(&mut parts)?;
         let mut open = Vec::with_capacity(256);
         self.put_open(&mut open, &user, Transport::WebSocket);
@@ -81,7 +81,7 @@ impl<M: MakeHandler> Shared<M> {
                 presence.disconnect(connection.user());
             }
         });
-        let answer = respond::switching_protocols(answer);
+        let answer = respond::websocket(answer);
         Ok(match first {
             Some(listing) => Next::Wait(listing, answer),
             None => Next::Answer(answer),
@@ -95,7 +95,7 @@ impl<M: MakeHandler> Shared<M> {
         mut parts: Parts,
         connection: Arc<Connection>,
     ) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts.method, &parts.headers)?;
+        let answer = accept(&parts)?;
         let upgrade = take_upgrade(&mut parts)?;
         let announced = connection.announce_candidate();
         let patience = self.endpoint.settings.timing().upgrade_timeout;
@@ -115,7 +115,7 @@ impl<M: MakeHandler> Shared<M> {
                 drop(timeout(patience, goodbye).await);
             }
         });
-        Ok(Next::Answer(respond::switching_protocols(answer)))
+        Ok(Next::Answer(respond::websocket(answer)))
     }
 
     fn put_open(&self, out: &mut Vec<u8>, user: &User, transport: Transport) {

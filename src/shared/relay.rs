@@ -2,15 +2,14 @@ use std::sync::Arc;
 
 use http::{Method, request::Parts};
 use http_body::Body;
-use hyper::upgrade::OnUpgrade;
 
 use super::{Next, Route, Shared, check_request, open::take_upgrade, parse};
 use crate::{
     connection::MakeHandler,
     engine::Rejection,
     error::RequestError,
-    relay::{Peer, RELEASE, Relay, Relaying},
-    transport::wants_websocket,
+    relay::{Peer, RELEASE, Relay, Relaying, Upgrade},
+    transport::{accept, wants_stream, wants_websocket},
 };
 
 impl<M: MakeHandler> Shared<M> {
@@ -49,16 +48,13 @@ impl<M: MakeHandler> Shared<M> {
     }
 
     /// Finds the node whose connection a socket id is. It asks nobody.
-    pub(super) fn check_elsewhere(
-        &self,
-        method: &Method,
-        sid: &str,
-    ) -> Result<Route, RequestError> {
+    pub(super) fn check_elsewhere(&self, parts: &Parts, sid: &str) -> Result<Route, RequestError> {
         let peer = self.relay().and_then(|relay| relay.giver(sid));
-        match (peer, method) {
-            (Some(peer), &Method::GET | &Method::POST) => Ok(Route::Elsewhere(peer)),
-            (Some(_), _) => Err(RequestError::Method),
-            (None, _) => Err(Rejection::UnknownSid.into()),
+        let peer = peer.ok_or(Rejection::UnknownSid)?;
+        match parts.method {
+            Method::GET | Method::POST => Ok(Route::Elsewhere(peer)),
+            _ if wants_stream(parts) => Ok(Route::Elsewhere(peer)),
+            _ => Err(RequestError::Method),
         }
     }
 
@@ -70,15 +66,20 @@ impl<M: MakeHandler> Shared<M> {
         account: Option<String>,
     ) -> Result<Next<B>, RequestError> {
         let relay = self.relay().ok_or(Rejection::UnknownSid)?;
-        let upgrade = match wants_websocket(&parts.headers) && parts.method == Method::GET {
-            true => Some(take_upgrade(&mut parts)?),
-            false => None,
-        };
         let settings = &self.endpoint.settings;
-        let patience = settings.timing().upgrade_timeout;
-        let upgrade = upgrade.map(|upgrade: OnUpgrade| (upgrade, patience));
+        let opening = wants_websocket(&parts)
+            .then(|| accept(&parts))
+            .transpose()?;
+        let upgrade = match opening {
+            None => None,
+            Some(opening) => Some(Upgrade {
+                client: take_upgrade(&mut parts)?,
+                opening,
+                patience: settings.timing().upgrade_timeout,
+            }),
+        };
         let max = settings.max_payload();
-        Relaying::new(relay, peer, &parts, body, account, max, upgrade).map(Next::Relay)
+        Relaying::new(relay, peer, parts, body, account, max, upgrade).map(Next::Relay)
     }
 
     /// Makes a socket id say which node it is of, where others can ask that node.
