@@ -30,9 +30,9 @@ mod tests;
 mod types;
 mod value;
 
-pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
+pub use self::types::{Find, Located, Movement, NodeInfo, PresenceState, Sessions, Uncertain};
 pub(crate) use self::{
-    handle::{Presence, Supersede},
+    handle::{Close, Presence},
     memory::Memory,
     task::PresenceTask,
     types::Life,
