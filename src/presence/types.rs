@@ -27,6 +27,32 @@ pub struct Sessions {
     pub complete: bool,
 }
 
+/// A session of a watched account came or went.
+///
+/// Session and generation are a key: what was heard with it before is the same again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Movement {
+    /// It is connected, or another connection has taken it over.
+    #[non_exhaustive]
+    Join {
+        /// The session.
+        session: Box<str>,
+        /// The node that it is connected to.
+        node: Box<str>,
+        /// Raised whenever the session is taken over. A join of a higher one overrides a leave.
+        generation: u64,
+    },
+    /// It is connected nowhere any more.
+    #[non_exhaustive]
+    Leave {
+        /// The session.
+        session: Box<str>,
+        /// The generation that it had.
+        generation: u64,
+    },
+}
+
 /// A session and its node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
