@@ -7,7 +7,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{Handle, To};
-use crate::presence::{Located, Movement};
+use crate::presence::{Census, Located, Movement};
 
 /// How often a node of its own looks.
 const ALONE: Duration = Duration::from_millis(500);
@@ -54,15 +54,14 @@ impl Handle {
         }
     }
 
-    async fn look(
-        &self,
-        account: &str,
-        own: &mut Generations,
-    ) -> (Vec<(Located, Option<u64>)>, bool) {
+    async fn look(&self, account: &str, own: &mut Generations) -> Census {
         match self.presence() {
-            Ok(Some(presence)) => presence.generations(account).await,
-            Ok(None) => (own.of(self, account), true),
-            Err(_) => (Vec::new(), false),
+            Ok(Some(presence)) => presence.census(account).await,
+            Ok(None) => Census {
+                sessions: own.of(self, account),
+                complete: true,
+            },
+            Err(_) => Census::default(),
         }
     }
 
@@ -88,16 +87,16 @@ impl Watch {
             if let Some(next) = self.next_look {
                 sleep_until(next).await;
             }
-            let (found, complete) = self.handle.look(&self.account, &mut self.own).await;
+            let census = self.handle.look(&self.account, &mut self.own).await;
             self.next_look = Some(Instant::now() + self.handle.lease());
-            self.compare(found, complete);
+            self.compare(census);
         }
     }
 
     /// Tells what differs from what was known.
-    fn compare(&mut self, found: Vec<(Located, Option<u64>)>, complete: bool) {
-        let mut there = HashSet::with_capacity(found.len());
-        for (located, generation) in found {
+    fn compare(&mut self, census: Census) {
+        let mut there = HashSet::with_capacity(census.sessions.len());
+        for (located, generation) in census.sessions {
             let Located { session, node, .. } = located;
             there.insert(session.clone());
             // One that is not stored yet is told of when it is.
@@ -115,7 +114,7 @@ impl Watch {
                 });
             }
         }
-        if complete {
+        if census.complete {
             let gone = self.known.extract_if(|session, _| !there.contains(session));
             let left = gone.map(|(session, (_, generation))| Movement::Leave {
                 session,

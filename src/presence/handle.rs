@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Find, Life, Located, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Census, Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     job::Lookup,
     keys::Keys,
@@ -210,7 +210,7 @@ impl Presence {
     }
 
     pub(crate) async fn sessions(&self, account: &str) -> Sessions {
-        let (sessions, complete) = self.generations(account).await;
+        let Census { sessions, complete } = self.census(account).await;
         let sessions = sessions.into_iter().map(|(located, _)| located).collect();
         Sessions { sessions, complete }
     }
@@ -220,9 +220,7 @@ impl Presence {
         self.shared.settings.lease
     }
 
-    /// The sessions of an account with their generations, which one of this node has once it is
-    /// stored; and whether there surely are no others.
-    pub(crate) async fn generations(&self, account: &str) -> (Vec<(Located, Option<u64>)>, bool) {
+    pub(crate) async fn census(&self, account: &str) -> Census {
         let lost = self.shared.core.lock().directory.has_lost(account);
         let lookup = match lost {
             true => Lookup::default(),
@@ -232,10 +230,10 @@ impl Presence {
             }
         };
         let mut core = self.shared.core.lock();
-        let (sessions, complete, nonsense) = core.judge_account(now(), account, &lookup);
+        let (census, nonsense) = core.judge_account(now(), account, &lookup);
         drop(core);
         self.shared.tell_nonsense(nonsense);
-        (sessions, complete)
+        census
     }
 
     /// All nodes that are not dead, if they are surely all.

@@ -35,5 +35,5 @@ pub(crate) use self::{
     handle::{Close, Presence},
     memory::Memory,
     task::PresenceTask,
-    types::Life,
+    types::{Census, Life},
 };

@@ -27,6 +27,15 @@ pub struct Sessions {
     pub complete: bool,
 }
 
+/// What is known of an account.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// Its sessions with their generations, which one of this node has once it is stored.
+    pub(crate) sessions: Vec<(Located, Option<u64>)>,
+    /// Whether there surely are no others.
+    pub(crate) complete: bool,
+}
+
 /// A session of a watched account came or went.
 ///
 /// Session and generation are a key: what was heard with it before is the same again.

@@ -5,7 +5,7 @@ use super::{
         job::{Lookup, commitment},
         keys::bucket,
         liveness::Verdict,
-        types::{Find, Located},
+        types::{Census, Find, Located},
         value::Entry,
     },
     Change, Core,
@@ -47,14 +47,12 @@ impl Core {
         (Some(find), nonsense)
     }
 
-    /// The sessions of an account with their generations, which one of ours has once it is stored,
-    /// and whether there surely are no others.
     pub(in crate::presence) fn judge_account(
         &mut self,
         now: Instant,
         account: &str,
         lookup: &Lookup,
-    ) -> (Vec<(Located, Option<u64>)>, bool, Vec<Change>) {
+    ) -> (Census, Vec<Change>) {
         let own = self.directory.of_account(account);
         let mut found: HashMap<String, (Arc<str>, Option<u64>)> = HashMap::new();
         let mut complete = self.knows_all(now, account, lookup);
@@ -85,7 +83,8 @@ impl Core {
             };
             (located, generation)
         });
-        (found.collect(), complete, nonsense)
+        let sessions = found.collect();
+        (Census { sessions, complete }, nonsense)
     }
 
     fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {
