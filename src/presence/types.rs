@@ -5,6 +5,11 @@ pub enum Find {
     /// It is connected to this node.
     Found(Box<str>),
     /// It is connected nowhere.
+    ///
+    /// One thing can make that untrue for a while: a master of Redis answers before its replicas
+    /// have what was written. After a failover that lost the last moment, a session that connected
+    /// in it is missing until its node has noticed and written everything again, which takes the
+    /// time of some heartbeats.
     NotFound,
     /// Nobody knows for sure: the directory cannot be reached, is being rebuilt, or the node of the
     /// session has not been heard of for a while.
