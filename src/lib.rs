@@ -65,6 +65,12 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Everything else that you have
+//!
+//! It is tower on both sides: [`guide::around`] has the layers of tower-http around the endpoint, and a
+//! login of your own, [`guide::inside`] rate limits, timeouts and errors between it and your handler,
+//! [`guide::frameworks`] what it was tried in.
+//!
 //! # Logs
 //!
 //! With the feature `tracing`, what a [`Notice`] tells is an event: errors at `WARN`, the rest at
@@ -105,7 +111,7 @@
 //! - [`validate`]: ready-made validators.
 //! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
 //!   counted and traced, what is set, who may connect.
-//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//! - `redis`: a connection out of any pool, and scripts. `condition`: whether nodes in one process reach
 //!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
@@ -113,22 +119,25 @@
 //! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
+//! - `relay`: requests for connections of other nodes.
+//! - `guide`: documentation and nothing else.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
 //! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;
-#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
+mod condition;
 mod config;
 mod connection;
 mod engine;
 mod error;
 mod future;
 mod gate;
+pub mod guide;
 mod ids;
 mod layer;
 mod message;
@@ -138,12 +147,20 @@ pub mod metrics;
 mod metrics;
 mod node;
 mod notice;
-#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
 mod reach;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod relay;
 mod respond;
 pub mod router;
 mod serve;

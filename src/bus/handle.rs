@@ -88,9 +88,22 @@ impl Bus {
         settings: &Settings,
         lives: Lives,
     ) -> (Self, BusTask) {
-        let patience = settings.presence.command_timeout;
-        let inboxes = InHub::new(hub.clone(), node.into(), settings.bus.clone(), patience);
+        let hub = hub.clone();
+        let hub = hub.with_patience(settings.presence.command_timeout);
+        let inboxes = InHub::new(hub, node.into(), settings.bus.clone());
         Self::pair(node, Arc::new(inboxes), settings, lives)
+    }
+
+    /// The bus of a node among others that use the same Redis, and its task.
+    #[cfg(feature = "redis")]
+    pub(crate) fn in_redis(
+        redis: crate::redis::Redis,
+        node: &str,
+        settings: &Settings,
+        lives: Lives,
+    ) -> (Self, BusTask) {
+        let inboxes = super::redis::open(redis, node, settings);
+        Self::pair(node, inboxes, settings, lives)
     }
 
     /// A handle and the task that it talks to, without spawning it.

@@ -53,6 +53,8 @@ pub struct Config {
     /// See [`PrimacronLayer::publish_secret`](crate::PrimacronLayer::publish_secret); any of them
     /// counts.
     pub publish_secrets: Option<Vec<Secret>>,
+    /// See [`PrimacronLayer::advertise`](crate::PrimacronLayer::advertise).
+    pub advertise: Option<String>,
     /// How presence is kept in Redis.
     pub presence: PresenceConfig,
     /// How messages go from node to node.
@@ -71,6 +73,8 @@ pub struct BusConfig {
     pub inbox_bytes: Option<usize>,
     /// See [`PrimacronLayer::bus_backlog`](crate::PrimacronLayer::bus_backlog), bytes.
     pub backlog: Option<usize>,
+    /// See [`PrimacronLayer::bus_deadline`](crate::PrimacronLayer::bus_deadline), milliseconds.
+    pub deadline_ms: Option<u64>,
 }
 
 impl BusSettings {
@@ -79,7 +83,9 @@ impl BusSettings {
             config.inbox_entries.unwrap_or(self.inbox_entries),
             config.inbox_bytes.unwrap_or(self.inbox_bytes),
         )?;
-        each(config.backlog, |it| self.set_backlog(it))
+        each(config.backlog, |it| self.set_backlog(it))?;
+        let deadline = config.deadline_ms.map(Duration::from_millis);
+        each(deadline, |it| self.set_deadline(it))
     }
 }
 
@@ -157,6 +163,7 @@ impl Settings {
             handshake_data,
             serve_client,
             publish_secrets,
+            advertise,
             presence,
             bus,
         } = config;
@@ -186,6 +193,7 @@ impl Settings {
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
         }
+        each(advertise.as_deref(), |uri| self.set_advertise(uri))?;
         for secret in publish_secrets.iter().flatten() {
             self.add_publish_secret(secret)?;
         }

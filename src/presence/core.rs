@@ -13,7 +13,7 @@ use super::{
     types::{Life, NodeInfo, PresenceState},
     value::Lease,
 };
-use crate::{error::StoreError, message::User};
+use crate::{error::StoreError, message::User, reach::Reach};
 
 /// How many buckets are looked at with each heartbeat.
 const CHECKS: u8 = 16;
@@ -55,6 +55,8 @@ pub(super) struct Core {
     alone_after: Duration,
     /// Somebody asked for a node that is not known yet.
     stranger: bool,
+    /// How others reach us.
+    pub(super) reach: Option<Arc<Reach>>,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -74,6 +76,7 @@ impl Core {
                 .suspect
                 .max(periods.dead.saturating_sub(periods.lease)),
             stranger: false,
+            reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
@@ -136,6 +139,7 @@ impl Core {
             seq: self.seq,
             dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
+            reach: self.reach.clone(),
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     store::{Later, Reaped, Store, Written},
     value::Lease,
 };
-use crate::{error::StoreError, message::User, reach::Reach};
+use crate::{condition::Access, error::StoreError, message::User};
 
 /// So many evictions wait for a node to fetch them. Beyond that the oldest is dropped: the node
 /// finds out when it writes again.
@@ -32,7 +32,7 @@ const LATEST: u64 = 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     data: Arc<Mutex<Data>>,
-    reach: Reach,
+    access: Access,
     /// How long a store may take that is stalled.
     patience: Duration,
 }
@@ -53,11 +53,11 @@ struct Data {
 
 impl Memory {
     /// The same directory as one node sees it.
-    pub(crate) fn seen(&self, reach: Reach) -> Self {
+    pub(crate) fn seen(&self, access: Access) -> Self {
         let data = Arc::clone(&self.data);
         Self {
             data,
-            reach,
+            access,
             ..*self
         }
     }
@@ -82,7 +82,7 @@ impl Memory {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
-        self.reach.check()?;
+        self.access.check()?;
         Ok(self.data.lock())
     }
 
@@ -90,7 +90,7 @@ impl Memory {
         let mut data = self.lock()?;
         let row = data.leases.get(node).and_then(|row| Lease::parse(row));
         let row = row.filter(|row| row.epoch == beat.lease.epoch);
-        let known = row.is_some_and(|row| !row.dead);
+        let known = row.as_ref().is_some_and(|row| !row.dead);
         if known || beat.register {
             data.leases.insert(node.to_owned(), beat.lease.encode());
         }
@@ -177,6 +177,13 @@ impl Memory {
             data.leases.remove(&*corpse.node);
             data.evictions.remove(&*corpse.node);
         }
+        Ok(())
+    }
+
+    fn follow_now(&self, account: &str, pairs: &[String], on: bool) -> Result<(), StoreError> {
+        let mut data = self.lock()?;
+        let part = data.buckets.entry(bucket(account)).or_default();
+        part.follow(account, pairs, on);
         Ok(())
     }
 
@@ -314,6 +321,10 @@ impl Store for Memory {
         self.later(move || self.forget_now(corpse))
     }
 
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
+        self.later(move || self.follow_now(account, pairs, on))
+    }
+
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {
         self.later(move || self.leave_now(node, last))
     }
@@ -325,7 +336,7 @@ impl Memory {
         what: impl FnOnce() -> Result<T, StoreError> + Send + 'a,
     ) -> Later<'a, T> {
         Box::pin(async move {
-            self.reach.answer(self.patience).await?;
+            self.access.answer(self.patience).await?;
             what()
         })
     }

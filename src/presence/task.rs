@@ -206,6 +206,11 @@ impl PresenceTask {
             Event::Stored(user, generation) => notices.post(Notice::Join { user, generation }),
             Event::Removed(user, generation) => notices.post(Notice::Leave { user, generation }),
             Event::Superseded(user) => (self.shared.close)(&user, CloseReason::Superseded),
+            Event::Followed(user, followers) => {
+                if let Some(followed) = self.shared.followed.get() {
+                    followed(&user, &followers);
+                }
+            }
             Event::Displaced(user, other, generation) => match Entry::parse(&other) {
                 Some(entry) if *entry.node != **self.shared.core.lock().node() => {
                     let eviction = eviction(&user, &entry.sid, generation);

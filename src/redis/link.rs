@@ -5,7 +5,8 @@ use std::time::Duration;
 #[cfg(feature = "redis-cluster")]
 use deadpool_redis::redis::cluster_async::ClusterConnection;
 use deadpool_redis::redis::{
-    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
+    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
 };
 #[cfg(feature = "redis-cluster")]
 use futures_util::future::join_all;
@@ -123,6 +124,31 @@ impl Link {
         }
     }
 
+    /// Calls one script or command, and tells what surely was not done.
+    pub(crate) async fn call_once(&self, call: &Cmd) -> Result<Value, CallError> {
+        let deadline = Instant::now() + self.timeout;
+        let connected = in_time(deadline, self.connect()).await;
+        match connected.map_err(|error| CallError::Surely(self.lost(&error)))? {
+            Connection::Single(connection) => {
+                let called = in_time(deadline, self.send_one(connection, call)).await;
+                called.map_err(|error| match blame(&error) {
+                    refused @ StoreError::Refused(_) => CallError::Surely(refused),
+                    // It has said so itself.
+                    StoreError::Unreachable(_) if error.code().is_some() => {
+                        CallError::Surely(self.lost(&error))
+                    }
+                    StoreError::Unreachable(_) => CallError::Perhaps(self.lost(&error)),
+                })
+            }
+            #[cfg(feature = "redis-cluster")]
+            Connection::Cluster(connection) => {
+                let called = in_time(deadline, self.send_one(connection, call)).await;
+                // It was tried more than once, and this is the last error only.
+                called.map_err(|error| CallError::Perhaps(self.lost(&error)))
+            }
+        }
+    }
+
     /// One server runs a pipeline in order.
     async fn send(
         &self,
@@ -141,8 +167,11 @@ impl Link {
     }
 
     /// The servers of a Cluster do not wait for each other.
-    #[cfg(feature = "redis-cluster")]
-    async fn send_one(&self, mut connection: ClusterConnection, call: &Cmd) -> RedisResult<Value> {
+    async fn send_one(
+        &self,
+        mut connection: impl ConnectionLike + Send,
+        call: &Cmd,
+    ) -> RedisResult<Value> {
         let result = call.query_async(&mut connection).await;
         if !is_unknown_script(&result) {
             return result;
@@ -175,7 +204,8 @@ impl Link {
         if let Some(connection) = self.connection.lock().clone() {
             return Ok(connection);
         }
-        let connection = self.pool.take().await?;
+        let mut connection = self.pool.take().await?;
+        connection.wait_for(self.timeout);
         #[cfg(feature = "redis-cluster")]
         self.unanswered.store(0, Ordering::Relaxed);
         *self.connection.lock() = Some(connection.clone());
@@ -211,6 +241,26 @@ impl Pool {
     }
 }
 
+impl Connection {
+    /// How long a call takes is ours to say, where the connection has a time of its own.
+    fn wait_for(&mut self, timeout: Duration) {
+        match self {
+            Self::Single(connection) => connection.set_response_timeout(timeout),
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => {}
+        }
+    }
+}
+
+/// Why there is no answer to a call.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// It surely had no effect.
+    Surely(StoreError),
+    /// It had one, or will have, or not.
+    Perhaps(StoreError),
+}
+
 fn pipeline(calls: impl ExactSizeIterator<Item = Cmd>) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(calls.len());
     for call in calls {
@@ -239,12 +289,16 @@ fn is_unknown_script<T>(result: &RedisResult<T>) -> bool {
 
 /// Tells what a server does not do from what it could not be asked.
 fn sort_out(result: RedisResult<Value>) -> Result<Value, StoreError> {
-    result.map_err(|error| match error.code() {
+    result.map_err(|error| blame(&error))
+}
+
+fn blame(error: &RedisError) -> StoreError {
+    match error.code() {
         Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
             StoreError::Refused(error.to_string().into())
         }
-        _ => unreachable_for(&error),
-    })
+        _ => unreachable_for(error),
+    }
 }
 
 /// A server that answers one call with its own trouble is not to be relied on for the others.

@@ -2,6 +2,7 @@
 
 use super::{LATEST, Memory};
 use crate::{
+    condition::Condition,
     error::StoreError,
     message::User,
     presence::{
@@ -10,7 +11,6 @@ use crate::{
         liveness::Corpse,
         value::Lease,
     },
-    reach::Condition,
 };
 
 /// Writes on their way.
@@ -30,7 +30,7 @@ impl Memory {
 
     /// From now on nobody reaches it, or everybody does.
     pub(in crate::presence) fn stall(&self, unreachable: bool) {
-        self.reach.store().set(if unreachable {
+        self.access.store().set(if unreachable {
             Condition::Away
         } else {
             Condition::Well
@@ -41,7 +41,7 @@ impl Memory {
     pub(in crate::presence) fn set_time(&self, micros: u64) {
         let mut data = self.data.lock();
         data.time = Some(micros);
-        if self.reach.check().is_err() {
+        if self.access.check().is_err() {
             return;
         }
         let due = data.stranded.extract_if(.., |one| one.at <= micros);
