@@ -1,5 +1,6 @@
 mod bus;
 mod presence;
+mod router;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -15,13 +16,12 @@ use crate::{
     config::{ConfigError, Settings},
     connection::{Cloned, Endpoint, Handler, PerUser},
     gate::Gate,
-    message::{
-        Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules,
-    },
+    message::{Args, Codec, IntoVerdict, Refusal, User, Validators},
     node::{Handle, Memory, Owner},
     notice::{Notice, Noticeboard},
     service::Primacron,
     shared::Shared,
+    validate::{asking, shape, shape_and},
 };
 
 /// Adds an Engine.IO endpoint to a tower service, and a [`Service`](tower_service::Service) of
@@ -222,10 +222,7 @@ impl<M> PrimacronLayer<M> {
         F: Fn(&T, &User) -> Result<(), E> + Send + Sync + 'static,
         E: Into<Refusal> + 'static,
     {
-        self.with_validators(
-            |all| all.insert(event, shape_and_rules::<T, F, E>(rules)),
-            event,
-        )
+        self.with_validators(|all| all.insert(event, shape_and(rules)), event)
     }
 
     /// Decides by asking somebody. While the future is pending, nothing more is read from that
@@ -249,14 +246,17 @@ impl<M> PrimacronLayer<M> {
 
 /// # Who handles it
 impl<M> PrimacronLayer<M> {
-    /// Hands the messages to a service, of which every connection gets a clone.
+    /// Hands the messages to a service, of which every connection gets a clone, and another one
+    /// when that has failed. What clones share, such as a concurrency limit, is shared by all; see
+    /// [`guide::inside`](crate::guide::inside).
     #[must_use]
     pub fn service<S: Handler + Clone + Sync>(self, service: S) -> PrimacronLayer<Cloned<S>> {
         self.with_maker(Cloned(service))
     }
 
     /// Hands the messages of each connection to a service of its own, which needs to be neither
-    /// `Clone` nor `Sync`: the place for a rate limit a connection.
+    /// `Clone` nor `Sync`: the place for a rate limit a connection. It is made anew when it panicked
+    /// or could not become ready.
     #[must_use]
     pub fn service_for<F, S>(self, make: F) -> PrimacronLayer<PerUser<F>>
     where

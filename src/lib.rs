@@ -52,6 +52,11 @@
 //! the client hears an event of the notice's name: `error::json`, `error::invalid`,
 //! `error::validation` or `error::handler`.
 //!
+//! # Handlers by event
+//!
+//! A [`router::EventRouter`] hands each event to an async function of its own, whose typed arguments
+//! bring their validator along; [`PrimacronLayer::router`] takes it as it stands.
+//!
 //! # Back-pressure
 //!
 //! The handler is asked for readiness with a validated message in hand, and while a message waits,
@@ -60,17 +65,35 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Logs
+//!
+//! With the feature `tracing`, what a [`Notice`] tells is an event: errors at `WARN`, the rest at
+//! `DEBUG` or `INFO`. Under the target `primacron` there are two spans:
+//!
+//! | span | level | fields |
+//! | --- | --- | --- |
+//! | `connection` | `INFO` | `id`, a number that only tells connections of a process apart; `account`; `transport`, the one that it began with |
+//! | `message` | `DEBUG` | `event`, once it is known to have a validator |
+//!
+//! A connection's span has no parent, for it outlives its request; a message's lies in it, and what
+//! validators and the handler say lies in the message's, across every await. No span and no event
+//! has a socket id, a session or anything else of a message.
+//!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
+//! | `garde` | no | [`validate::garde`](mod@validate): types with rules of `garde` |
+//! | `json-schema` | no | [`validate::json_schema`](mod@validate): arguments by JSON Schema |
+//! | `msgpack` | no | `MsgPack`: messages as MessagePack in binary frames |
+//! | `metrics` | no | `metrics`: what goes on, counted behind the facade of that name |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
 //! | `testing` | no | `testing`: messages without a server, clients without a socket |
-//! | `tracing` | no | notices as events of the `tracing` facade |
+//! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
 //! # Layout
 //!
@@ -78,14 +101,16 @@
 //!
 //! - `engine`: Engine.IO without input and output: packets, payloads, query, heartbeat, upgrade.
 //! - `websocket`: RFC 6455 without input and output, for a server.
-//! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
-//! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
-//!   may connect.
-//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//! - `message`: codecs, arguments, verdicts, [`Message`], [`Reply`], [`Socket`].
+//! - [`validate`]: ready-made validators.
+//! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
+//!   counted and traced, what is set, who may connect.
+//! - `redis`: a connection out of any pool, and scripts. `condition`: whether nodes in one process reach
 //!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
+//! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
@@ -97,6 +122,7 @@ mod body;
 mod bus;
 mod client;
 mod cluster;
+mod condition;
 mod config;
 mod connection;
 mod engine;
@@ -106,20 +132,26 @@ mod gate;
 mod ids;
 mod layer;
 mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod metrics;
 mod node;
 mod notice;
 mod presence;
 mod publish;
-mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
+pub mod router;
 mod serve;
 mod service;
 mod shared;
+mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+pub mod validate;
 mod websocket;
 
 pub use crate::{

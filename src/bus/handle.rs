@@ -88,7 +88,8 @@ impl Bus {
         settings: &Settings,
         lives: Lives,
     ) -> (Self, BusTask) {
-        let inboxes = InHub::new(hub.clone(), node.into(), settings.bus.clone());
+        let patience = settings.presence.command_timeout;
+        let inboxes = InHub::new(hub.clone(), node.into(), settings.bus.clone(), patience);
         Self::pair(node, Arc::new(inboxes), settings, lives)
     }
 

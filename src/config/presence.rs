@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{ConfigError, settings::check};
+use crate::metrics::Metrics;
 
 /// The longest namespace, in bytes.
 const LONGEST_NAMESPACE: usize = 64;
@@ -24,6 +25,7 @@ pub(crate) struct PresenceSettings {
     pub(crate) rate: u32,
     pub(crate) backlog: usize,
     pub(crate) command_timeout: Duration,
+    pub(crate) metrics: Metrics,
 }
 
 impl Default for PresenceSettings {
@@ -39,6 +41,7 @@ impl Default for PresenceSettings {
             rate: 50_000,
             backlog: 100_000,
             command_timeout: Duration::from_secs(1),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
+    metrics::Metrics,
     notice::Noticeboard,
     websocket::Limits,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) metrics: Metrics,
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
@@ -71,6 +73,7 @@ const PUBLISH: &str = "/broadcast";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
+        let metrics = Metrics::default();
         Self {
             path: "/stream".into(),
             polling: true,
@@ -97,8 +100,12 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices,
-            presence: PresenceSettings::default(),
+            notices: metrics.counting(notices),
+            presence: PresenceSettings {
+                metrics: metrics.clone(),
+                ..PresenceSettings::default()
+            },
+            metrics,
             publish_secrets: None,
             bus: BusSettings::default(),
         }

@@ -15,6 +15,7 @@ use crate::{
     config::QueuePolicy,
     engine::{CloseReason, Payload, Transport},
     message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    metrics::Metrics,
     notice::Notice,
 };
 
@@ -72,6 +73,10 @@ impl Connection {
         self.endpoint.settings.notices.post(notice);
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.endpoint.settings.metrics
+    }
+
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -96,6 +101,7 @@ impl Connection {
             return Err(SendError::Separator);
         }
         self.push_beyond(&mut exchange, frame);
+        self.metrics().sent();
         Ok(())
     }
 
@@ -116,6 +122,7 @@ impl Connection {
     pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> (Batch, bool) {
         let mut exchange = self.exchange.lock();
         let batch = exchange.queue.pop_batch(out);
+        exchange.settle(self.metrics());
         if exchange.queue.cost() < self.limit() {
             exchange.wake_senders();
         }
@@ -147,7 +154,7 @@ impl Connection {
         self.check(&exchange, &frame)?;
         if self.make_room(&mut exchange, &frame) {
             push(&mut exchange.queue, frame);
-            exchange.wake_mover();
+            self.pushed(&mut exchange);
             return Ok(());
         }
         if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
@@ -167,6 +174,7 @@ impl Connection {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        exchange.settle(self.metrics());
         let mut errands = Errands {
             close: exchange.close.take(),
             followed: exchange.followed,
@@ -260,6 +268,7 @@ impl Connection {
         exchange.stage = Stage::Closed;
         let lost = exchange.queue.clear();
         let broken_off = exchange.queue.written();
+        exchange.settle(self.metrics());
         exchange.driver = None;
         exchange.finish_post();
         exchange.wake_get();
@@ -268,6 +277,16 @@ impl Connection {
         lost.into_iter().for_each(|one| one.tell(Fate::Lost));
         // They hear that nobody knows.
         drop(broken_off);
+    }
+
+    /// A message was queued.
+    fn pushed(&self, exchange: &mut Exchange) {
+        exchange.wake_mover();
+        if exchange.transport == Transport::Polling {
+            // The task does not look at it, only the next GET does.
+            exchange.settle(self.metrics());
+        }
+        self.metrics().sent();
     }
 
     fn limit(&self) -> usize {
@@ -326,7 +345,7 @@ impl Outlet for Connection {
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));
         }
         exchange.queue.push(frame);
-        exchange.wake_mover();
+        self.pushed(&mut exchange);
         Ok(())
     }
 

@@ -4,11 +4,16 @@ use hyper::upgrade::Upgraded;
 use tokio::sync::Notify;
 
 use super::queue::Queue;
-use crate::engine::{CloseReason, NOOP, Payload, Transport};
+use crate::{
+    engine::{CloseReason, NOOP, Payload, Transport},
+    metrics::{Backlog, Metrics},
+};
 
 /// What the task of a connection and everybody else hand to one another, under one lock.
 pub(super) struct Exchange {
     pub(super) queue: Queue,
+    /// What the metrics know of the queue.
+    pub(super) backlog: Backlog,
     pub(super) stage: Stage,
     pub(super) transport: Transport,
     /// Others hear what the client sends.
@@ -107,6 +112,7 @@ impl Exchange {
     pub(super) fn new(transport: Transport) -> Self {
         Self {
             queue: Queue::default(),
+            backlog: Backlog::default(),
             stage: Stage::Open,
             transport,
             followed: false,
@@ -115,6 +121,12 @@ impl Exchange {
             room: None,
             polling: (transport == Transport::Polling).then(Box::default),
         }
+    }
+
+    /// Counts what waits in the queue, once something was taken out of it, or when nothing will be
+    /// for now.
+    pub(super) fn settle(&mut self, metrics: &Metrics) {
+        metrics.settle(&mut self.backlog, self.queue.bytes());
     }
 
     pub(super) fn wake_driver(&self) {

@@ -129,6 +129,7 @@ impl Connection {
         if exchange.transport == Transport::Polling {
             exchange.take_body(&mut body, limit);
             *taken = exchange.queue.written();
+            exchange.settle(self.metrics());
         }
         if was_full {
             exchange.made_room();

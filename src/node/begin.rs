@@ -17,8 +17,8 @@ impl Owner {
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
-        node.follows.set_codec(&settings.codec);
         node.max_payload.get_or_init(|| settings.max_payload());
+        node.follows.set_codec(&settings.codec);
         if !node.shares_directory() || node.presence.get().is_some() {
             return;
         }

@@ -82,4 +82,14 @@ impl PresenceState {
             Self::Offline => "offline",
         }
     }
+
+    /// Its name, and those of the other states.
+    pub(super) const fn among_all(self) -> (&'static str, [&'static str; 2]) {
+        let others = match self {
+            Self::Synced => [Self::Syncing, Self::Offline],
+            Self::Syncing => [Self::Synced, Self::Offline],
+            Self::Offline => [Self::Synced, Self::Syncing],
+        };
+        (self.name(), [others[0].name(), others[1].name()])
+    }
 }

@@ -1,3 +1,5 @@
+#[cfg(feature = "redis-cluster")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "redis-cluster")]
@@ -42,7 +44,14 @@ pub(crate) struct Link {
     connection: Mutex<Option<Connection>>,
     /// One at a time connects.
     connecting: tokio::sync::Mutex<()>,
+    /// Calls in a row that no server of a Cluster answered.
+    #[cfg(feature = "redis-cluster")]
+    unanswered: AtomicUsize,
 }
+
+/// After so many calls in a row without an answer, a connection to a Cluster is given up.
+#[cfg(feature = "redis-cluster")]
+const MAX_UNANSWERED: usize = 2;
 
 impl Link {
     /// Nothing is connected yet. The scripts are those that calls name.
@@ -53,7 +62,17 @@ impl Link {
             timeout,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
+            #[cfg(feature = "redis-cluster")]
+            unanswered: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether what is asked is spread over several servers, of which each can be lost alone.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        #[cfg(feature = "redis-cluster")]
+        return matches!(self.pool, Pool::Cluster(_));
+        #[cfg(not(feature = "redis-cluster"))]
+        false
     }
 
     /// The next call makes a new connection: this one may be bound to servers that are none any
@@ -98,7 +117,9 @@ impl Link {
                     let sent = self.send_one(connection.clone(), call);
                     async move { sort_out(in_time(deadline, sent).await) }
                 });
-                Ok(join_all(each).await)
+                let results = join_all(each).await;
+                self.note_answers(&results);
+                Ok(results)
             }
         }
     }
@@ -164,6 +185,17 @@ impl Link {
         known.unwrap_or_else(|| call.clone())
     }
 
+    /// On one connection a lost server can come to stall all others: then a new one helps.
+    #[cfg(feature = "redis-cluster")]
+    fn note_answers(&self, results: &[Result<Value, StoreError>]) {
+        let is_answer = |result: &Result<_, _>| !matches!(result, Err(StoreError::Unreachable(_)));
+        if results.iter().any(is_answer) {
+            self.unanswered.store(0, Ordering::Relaxed);
+        } else if self.unanswered.fetch_add(results.len(), Ordering::Relaxed) >= MAX_UNANSWERED {
+            self.reconnect();
+        }
+    }
+
     async fn connect(&self) -> RedisResult<Connection> {
         if let Some(connection) = self.connection.lock().clone() {
             return Ok(connection);
@@ -174,6 +206,8 @@ impl Link {
         }
         let mut connection = self.pool.take().await?;
         connection.wait_for(self.timeout);
+        #[cfg(feature = "redis-cluster")]
+        self.unanswered.store(0, Ordering::Relaxed);
         *self.connection.lock() = Some(connection.clone());
         Ok(connection)
     }

@@ -1,7 +1,7 @@
 //! The bus on real servers, which are emptied, killed, stalled and failed over.
 
 #[path = "../../../tests/support_redis/mod.rs"]
-mod support_redis;
+pub(super) mod support_redis;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ fn node_with(
     begin(pair, &notices, diary)
 }
 
-async fn two(url: &str) -> (Node, Node) {
+pub(super) async fn two(url: &str) -> (Node, Node) {
     let (mut a, mut b) = (node(url, "a"), node(url, "b"));
     a.notice("bus::online").await;
     b.notice("bus::online").await;

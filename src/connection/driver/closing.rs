@@ -52,6 +52,9 @@ where
         };
         this.connection.begin_close(keeps_queue(&reason), last_word);
         endpoint.leave(this.connection);
+        this.connection
+            .metrics()
+            .disconnected(this.machine.transport(), &reason);
         this.connection.notify(Notice::Disconnect {
             user: this.connection.user().clone(),
             reason: reason.clone(),

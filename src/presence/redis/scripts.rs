@@ -42,22 +42,31 @@ local function marker(key, new)
   redis.call('SET', key, new)
   return new
 end
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+local function digits(number)
+  return string.format('%.0f', number)
+end
 ";
 
 /// A connect that comes late, because a stalled network or store kept it, forces nothing: the
-/// generation of a first attempt is when it began, in microseconds.
+/// generation of a first attempt is when it began, in microseconds. What comes so late that its
+/// sender has given it up does nothing: what followed it may be there already.
 ///
 /// KEYS: account, index, marker, follows. ARGV: session, node, epoch, sid, generation, force, new
-/// marker, member, what members of those begin with who follow the session.
+/// marker, member, when it was sent, after what time it is too late, what members of those begin
+/// with who follow the session.
 const PUT: &str = r"
+local now = clock()
+if now - ARGV[9] > tonumber(ARGV[10]) then return {digits(now)} end
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local node, sid, _, gen = entry(old)
 local here = node == ARGV[2]
 local mine = here and sid == ARGV[4]
 local wanted, lost = tonumber(ARGV[5]), 0
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 if mine then
   wanted = math.max(wanted, gen)
 elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
@@ -65,7 +74,7 @@ elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
 elseif gen >= wanted then
   lost = 1
 end
-wanted = string.format('%.0f', wanted)
+wanted = digits(wanted)
 if lost == 0 then
   redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
   redis.call('SADD', KEYS[2], ARGV[8])
@@ -74,8 +83,8 @@ local followers = {}
 local all = redis.call('HLEN', KEYS[4])
 if all > 0 and all <= 4096 then
   for _, pair in ipairs(redis.call('HKEYS', KEYS[4])) do
-    if #followers < 64 and string.sub(pair, 1, #ARGV[9]) == ARGV[9] then
-      table.insert(followers, string.sub(pair, #ARGV[9] + 1))
+    if #followers < 64 and string.sub(pair, 1, #ARGV[11]) == ARGV[11] then
+      table.insert(followers, string.sub(pair, #ARGV[11] + 1))
     end
   end
 end
@@ -110,18 +119,23 @@ local node, sid, _, gen = entry(redis.call('HGET', KEYS[1], ARGV[1]))
 local removed = ''
 if node == ARGV[2] and sid == ARGV[3] then
   redis.call('HDEL', KEYS[1], ARGV[1])
-  removed = string.format('%.0f', gen)
+  removed = digits(gen)
 end
 if removed ~= '' or node ~= ARGV[2] then redis.call('SREM', KEYS[2], ARGV[4]) end
 return {redis.call('GET', KEYS[3]) or '', removed}
 ";
 
-/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker.
+/// One that comes late says nothing: what it vouches for may have been lost since.
+///
+/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker, when it was sent, after
+/// what time it is too late.
 const COMMIT: &str = r"
+local now = clock()
+if now - ARGV[5] > tonumber(ARGV[6]) then return {digits(now)} end
 local m = marker(KEYS[2], ARGV[4])
-if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0} end
+if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0, digits(now)} end
 redis.call('HSET', KEYS[1], ARGV[1], m .. '|' .. ARGV[2])
-return {m, 1}
+return {m, 1, digits(now)}
 ";
 
 /// KEYS: account, marker, written. ARGV: session, full.
@@ -160,7 +174,7 @@ for i = 3, #KEYS do
   local ours = node == ARGV[1]
   if ours and epoch <= outlived then
     redis.call('HDEL', KEYS[i], session)
-    table.insert(removed, {member, string.format('%.0f', gen), sid})
+    table.insert(removed, {member, digits(gen), sid})
   end
   if not ours or epoch <= outlived then redis.call('SREM', KEYS[1], member) end
 end
