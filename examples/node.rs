@@ -71,6 +71,10 @@ struct Options {
     /// Who shows this secret publishes events with PUT /stream/broadcast.
     #[arg(long)]
     publish_secret: Option<String>,
+    /// Where other nodes reach this one, like http://127.0.0.1:3000, to relay requests for its
+    /// clients; port 0 stands for the one that is listened on.
+    #[arg(long)]
+    advertise: Option<String>,
     /// Echo every text and binary message as it came, without envelopes.
     #[arg(long)]
     raw: bool,
@@ -78,7 +82,16 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let address = listener.local_addr()?;
+    if let Some(host) = options
+        .advertise
+        .as_deref()
+        .and_then(|uri| uri.strip_suffix(":0"))
+    {
+        options.advertise = Some(format!("{host}:{}", address.port()));
+    }
     let counters = Counters::default();
     let layer = layer(&options, &counters)?;
     let handle = layer.handle();
@@ -95,8 +108,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     } else {
         app.layer(layer.service(node))
     };
-    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
-    let address = listener.local_addr()?;
     println!("listening on http://{address} node={}", handle.node_id());
     let shutdown = handle.drain_on(ended()?, DRAIN);
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
@@ -168,6 +179,7 @@ fn outside(options: &Options) -> Config {
     let mut config = Config::default();
     let secret = options.publish_secret.as_deref();
     config.publish_secrets = secret.map(|secret| vec![secret.into()]);
+    config.advertise.clone_from(&options.advertise);
     config
 }
 

@@ -53,7 +53,8 @@ impl Owner {
 impl Node {
     /// The directory that this node shares with others, if it does.
     fn directory(&self, settings: &Settings) -> Option<(Presence, PresenceTask)> {
-        let (own, notices) = (settings.presence.clone(), settings.notices.clone());
+        let (mut own, notices) = (settings.presence.clone(), settings.notices.clone());
+        own.reach = settings.reach();
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let redis = redis.clone();

@@ -94,8 +94,10 @@ impl Presence {
             suspect: settings.suspect,
             dead: settings.dead,
         };
+        let mut core = Core::new(node, periods, settings.backlog);
+        core.reach.clone_from(&settings.reach);
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core::new(node, periods, settings.backlog)),
+            core: Mutex::new(core),
             store,
             keys: Keys::new(&settings.namespace),
             settings,

@@ -18,7 +18,7 @@ const BEAT: &str = r"
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local known = 0
 if old then
-  local epoch, state = string.match(old, '^1|(%d+)|%d+|(%a+)|%d+$')
+  local epoch, state = string.match(old .. '|', '^1|(%d+)|%d+|(%a+)|%d+|')
   if epoch == ARGV[3] and state == 'up' then known = 1 end
 end
 if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
@@ -56,8 +56,8 @@ end
 /// sender has given it up does nothing: what followed it may be there already.
 ///
 /// KEYS: account, index, marker, follows. ARGV: session, node, epoch, sid, generation, force, new
-/// marker, member, when it was sent, after what time it is too late, what members of those begin
-/// with who follow the session.
+/// marker, member, when it was sent, after what time it is too late, what members of the follows
+/// begin with who follow the session.
 const PUT: &str = r"
 local now = clock()
 if now - ARGV[9] > tonumber(ARGV[10]) then return {digits(now)} end
