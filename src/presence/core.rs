@@ -47,6 +47,8 @@ pub(super) struct Core {
     stranger: bool,
     /// How others reach us.
     pub(super) reach: Option<Arc<Reach>>,
+    /// The node takes no more clients.
+    pub(super) draining: bool,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -62,6 +64,7 @@ impl Core {
             online: None,
             next_check: 0,
             stranger: false,
+            draining: false,
             reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
@@ -118,6 +121,7 @@ impl Core {
             epoch: self.epoch,
             seq: self.seq,
             dead,
+            draining: self.draining && !dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
             reach: self.reach.clone(),
         }
@@ -317,6 +321,7 @@ impl Core {
             id: (*self.node).into(),
             sessions: self.directory.len(),
             live: true,
+            draining: self.draining,
         };
         let peers = self
             .liveness
@@ -325,6 +330,7 @@ impl Core {
                 id: (**node).into(),
                 sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
                 live: verdict != Verdict::Suspect,
+                draining: lease.draining,
             });
         std::iter::once(own).chain(peers).collect()
     }
