@@ -65,6 +65,15 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Several servers
+//!
+//! With [`PrimacronLayer::new`] all servers of a Redis are one: whatever the [`Handle`] does reaches
+//! whom it is for, wherever he is connected. [`Handle::try_send`] waits for nothing,
+//! [`Handle::forward`] says how far a message got ([`Outcome`]), [`Handle::broadcast`] and
+//! [`Handle::close`] what each server did ([`Gathered`]), and [`Handle::follow`] lets one session hear
+//! what another one of its account sends. All servers speak the same codec. A server that goes away
+//! lets its clients go first: [`Handle::drain_on`].
+//!
 //! # Everything else that you have
 //!
 //! It is tower on both sides: [`guide::around`] has the layers of tower-http around the endpoint, and a

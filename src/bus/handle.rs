@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -40,8 +40,9 @@ pub(crate) struct Bus {
 }
 
 /// A [`Bus`] that keeps nothing going.
+#[cfg(test)]
 #[derive(Clone, Debug)]
-pub(crate) struct WeakBus(Weak<Alive>);
+pub(crate) struct WeakBus(std::sync::Weak<Alive>);
 
 struct Alive(Arc<Shared>);
 
@@ -160,6 +161,7 @@ impl Bus {
     }
 
     /// Whether all other nodes can be written to, as far as is known.
+    #[cfg(test)]
     pub(crate) fn is_online(&self) -> bool {
         self.alive.0.line.lock().is_online()
     }
@@ -174,11 +176,13 @@ impl Bus {
         let _ = ended.wait_for(|ended| *ended).await;
     }
 
+    #[cfg(test)]
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus(Arc::downgrade(&self.alive))
     }
 }
 
+#[cfg(test)]
 impl WeakBus {
     /// The bus, unless it is going away.
     pub(crate) fn upgrade(&self) -> Option<Bus> {

@@ -76,6 +76,7 @@ impl Handle {
                 id: self.own_id(),
                 sessions: self.count(To::All),
                 live: true,
+                draining: self.owner.node().is_draining(),
             }]),
         }
     }
