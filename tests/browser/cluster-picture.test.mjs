@@ -41,6 +41,7 @@ test("pictures of a cluster that has lost a server, on a desk and on a phone, by
     await say(page, "Cleo", "Ben", "It took you three seconds");
     await heardBy(page, "Ben", "It took you three seconds").waitFor();
     await say(page, "Ann", "Cleo", "Coffee?");
+    await page.locator(":focus").blur();
     await page.waitForFunction(isOnTheWay);
     const path = name === "day" ? (process.env.PRIMACRON_PICTURE ?? join(folder, "day.png")) : join(folder, `${name}.png`);
     await page.screenshot({ path });
