@@ -1,5 +1,6 @@
 //! Several nodes in one process: what they know of one another's clients, whatever happens to them.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod support;
 
