@@ -107,7 +107,7 @@
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
-//! | `testing` | no | `testing`: messages without a server, clients without a socket |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket, nodes that can be killed |
 //! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
 //! # Layout

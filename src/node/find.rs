@@ -3,7 +3,8 @@ use crate::presence::{Find, Located, NodeInfo, Presence, PresenceState, Sessions
 
 /// # Who is connected where
 ///
-/// A node in memory is the whole cluster, and knows everything about itself.
+/// A node of [`in_memory`](crate::PrimacronLayer::in_memory) is the whole cluster, and knows
+/// everything about itself.
 impl Handle {
     /// Where a session is.
     ///
