@@ -5,7 +5,7 @@ use super::{
     job::{Beat, Job, Lookup, Reply, Table, commitment, parse_eviction},
     keys::{BUCKETS, bucket},
     liveness::{Liveness, Periods, Verdict},
-    types::{Find, Life, Located, NodeInfo, PresenceState, Sessions},
+    types::{Find, Located, PresenceState, Sessions},
     value::{Entry, Lease},
 };
 use crate::{error::StoreError, message::User, reach::Reach};
@@ -309,37 +309,6 @@ impl Core {
             complete,
         };
         (sessions, nonsense)
-    }
-
-    /// Every node that is not dead, this one first.
-    pub(super) fn nodes(&self, now: Instant) -> Vec<NodeInfo> {
-        let own = NodeInfo {
-            id: (*self.node).into(),
-            sessions: self.directory.len(),
-            live: true,
-        };
-        let peers = self
-            .liveness
-            .present(now)
-            .map(|(node, lease, verdict)| NodeInfo {
-                id: (**node).into(),
-                sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
-                live: verdict != Verdict::Suspect,
-            });
-        std::iter::once(own).chain(peers).collect()
-    }
-
-    /// What there is to be thought of a node.
-    pub(super) fn life(&self, now: Instant, node: &str) -> Life {
-        match self.liveness.verdict(node, now) {
-            _ if *node == *self.node => Life::Live,
-            None => Life::Unknown,
-            // Whoever it says so of, it was long ago.
-            Some(_) if !self.liveness.is_current(now) => Life::Suspect,
-            Some(Verdict::Live { .. }) => Life::Live,
-            Some(Verdict::Suspect) => Life::Suspect,
-            Some(Verdict::Dead { .. }) => Life::Dead,
-        }
     }
 
     /// Whether the table of nodes can be relied on.
