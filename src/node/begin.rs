@@ -31,6 +31,12 @@ impl Owner {
         if node.presence.set(presence.clone()).is_err() {
             return;
         }
+        let follows = Arc::downgrade(&node.follows);
+        presence.on_followed(Box::new(move |user, followers| {
+            if let Some(follows) = follows.upgrade() {
+                follows.resume(user, followers);
+            }
+        }));
         runtime.spawn(task.run());
         if let Some((bus, task)) = node.bus(settings, &presence) {
             runtime.spawn(task.run(Arc::new(node.porter())));
@@ -65,8 +71,8 @@ impl Node {
         let presence = presence.clone();
         let lives: Lives = Arc::new(move |node: &str| presence.life(node));
         #[cfg(feature = "redis")]
-        if self.redis.is_some() {
-            return None;
+        if let Some(redis) = &self.redis {
+            return Some(Bus::in_redis(redis.clone(), &self.id, settings, lives));
         }
         let hub = self.memory.as_ref()?.hub();
         Some(Bus::in_memory(&hub, &self.id, settings, lives))
