@@ -154,6 +154,8 @@ pub use crate::{
     service::Primacron,
 };
 
+#[cfg(feature = "msgpack")]
+pub use crate::message::MsgPack;
 #[cfg(feature = "redis")]
 pub use crate::redis::{IntoRedis, Redis};
 
