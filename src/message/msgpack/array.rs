@@ -60,7 +60,8 @@ impl Array {
 
 fn reader(bytes: &[u8]) -> Reader<'_> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
-    reader.set_max_depth(MAX_DEPTH);
+    // It counts the innermost value too.
+    reader.set_max_depth(MAX_DEPTH + 1);
     reader
 }
 

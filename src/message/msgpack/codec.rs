@@ -23,7 +23,7 @@ use crate::{
 /// Other than in JSON:
 ///
 /// - Bytes travel as bytes, and are read with what serde takes for bytes.
-/// - What is nested more than 128 deep is refused at once, the envelope included.
+/// - An argument list that is nested more than 128 deep is refused at once.
 /// - Integers may be written in any width; an `id` is one that is not below zero.
 /// - Keys of maps may be of any kind; those of the envelope that are no text mean nothing.
 /// - A text frame is no message: `error::json`, as are bytes that are not MessagePack.
@@ -98,28 +98,31 @@ struct Fields<'a> {
     event: Option<&'a [u8]>,
     args: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
-    twice: bool,
+    /// Why this is no message.
+    fault: Option<&'static str>,
 }
 
 impl<'a> Fields<'a> {
-    /// Walks over the message once.
+    /// Walks over the message, once.
     fn read(bytes: &'a [u8]) -> Result<Self, DecodeFailure> {
-        let mut whole = Walk::new(bytes);
-        whole.value().map_err(malformed)?;
-        if !whole.rest().is_empty() {
-            return Err(DecodeFailure::malformed("more than one value"));
-        }
         let mut walk = Walk::new(bytes);
-        let Head::Map(pairs) = walk.head().map_err(malformed)? else {
-            return Err(DecodeFailure::invalid("not a map"));
-        };
         let mut fields = Self::default();
-        for _ in 0..pairs {
-            let key = walk.value().map_err(malformed)?;
-            let value = walk.value().map_err(malformed)?;
-            fields.put(key, value);
+        if let Ok(Head::Map(pairs)) = head(bytes) {
+            walk.head().map_err(malformed)?;
+            for _ in 0..pairs {
+                let key = walk.value().map_err(malformed)?;
+                let value = walk.value().map_err(malformed)?;
+                fields.put(key, value);
+            }
+        } else {
+            walk.value().map_err(malformed)?;
+            fields.fault = Some("not a map");
         }
-        Ok(fields)
+        match (walk.rest(), fields.fault) {
+            ([], None) => Ok(fields),
+            ([], Some(fault)) => Err(DecodeFailure::invalid(fault)),
+            _ => Err(DecodeFailure::malformed("more than one value")),
+        }
     }
 
     fn put(&mut self, key: &'a [u8], value: &'a [u8]) {
@@ -129,13 +132,12 @@ impl<'a> Fields<'a> {
             Ok(Head::Text("id")) => &mut self.id,
             _ => return,
         };
-        self.twice |= slot.replace(value).is_some();
+        if slot.replace(value).is_some() {
+            self.fault = Some("a key of the envelope twice");
+        }
     }
 
     fn into_envelope(self, bytes: &Bytes) -> Result<Envelope, DecodeFailure> {
-        if self.twice {
-            return Err(DecodeFailure::invalid("a key of the envelope twice"));
-        }
         let id = match self.id.map(head) {
             None => None,
             Some(Ok(Head::Unsigned(id))) => Some(id),

@@ -1,6 +1,6 @@
 use std::str;
 
-/// How deep arrays and maps may be in one another, the envelope included.
+/// How deep arrays and maps may be in one another, in any value of the envelope.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// Why bytes are not MessagePack, or not any that is taken.
