@@ -69,9 +69,9 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `garde` | no | [`validate::garde`](mod@validate): types with rules of `garde` |
-//! | `json-schema` | no | [`validate::json_schema`](mod@validate): arguments by JSON Schema |
-//! | `msgpack` | no | `MsgPack`: messages as MessagePack in binary frames |
+//! | `garde` | no | [`validate::garde`](fn@validate::garde): types with rules of `garde` |
+//! | `json-schema` | no | [`validate::json_schema`](fn@validate::json_schema): arguments by JSON Schema |
+//! | `msgpack` | no | [`MsgPack`]: messages as MessagePack in binary frames |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |

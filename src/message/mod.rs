@@ -29,7 +29,7 @@ pub(crate) use self::{
     frame::Frame,
     reply::ReplyBody,
     socket::{Outlet, PushError, encode_event, is_reserved, push},
-    validator::Found,
+    validator::{Found, Validator},
 };
 pub use self::{
     args::{Args, ArgsError},
