@@ -1,3 +1,4 @@
+mod bus;
 mod presence;
 mod router;
 mod settings;
@@ -16,7 +17,7 @@ use crate::{
     connection::{Cloned, Endpoint, Handler, PerUser},
     gate::Gate,
     message::{Args, Codec, IntoVerdict, Refusal, User, Validators},
-    node::{Handle, Owner},
+    node::{Handle, Memory, Owner},
     notice::{Notice, Noticeboard},
     service::Primacron,
     shared::Shared,
@@ -91,11 +92,18 @@ impl PrimacronLayer {
         Ok(Self::of(owner, notices))
     }
 
+    /// A node that shares what other nodes of this process know.
+    pub(crate) fn with_memory(memory: Memory) -> Self {
+        let notices = Noticeboard::new();
+        Self::of(Owner::with_memory(notices.clone(), memory), notices)
+    }
+
     fn of(owner: Owner, notices: Noticeboard) -> Self {
         let endpoint = Endpoint {
             settings: Settings::new(notices),
             validators: Validators::default(),
             registry: Arc::clone(&owner.node().registry),
+            tails: Arc::clone(&owner.node().tails),
             presence: Arc::clone(&owner.node().presence),
         };
         Self {
@@ -104,6 +112,7 @@ impl PrimacronLayer {
                 endpoint: Arc::new(endpoint),
                 gate: Gate::default(),
                 make: Arc::new(NoHandler),
+                relay: Arc::default(),
             }),
         }
     }
@@ -238,14 +247,17 @@ impl<M> PrimacronLayer<M> {
 
 /// # Who handles it
 impl<M> PrimacronLayer<M> {
-    /// Hands the messages to a service, of which every connection gets a clone.
+    /// Hands the messages to a service, of which every connection gets a clone, and another one
+    /// when that has failed. What clones share, such as a concurrency limit, is shared by all; see
+    /// [`guide::inside`](crate::guide::inside).
     #[must_use]
     pub fn service<S: Handler + Clone + Sync>(self, service: S) -> PrimacronLayer<Cloned<S>> {
         self.with_maker(Cloned(service))
     }
 
     /// Hands the messages of each connection to a service of its own, which needs to be neither
-    /// `Clone` nor `Sync`: the place for a rate limit a connection.
+    /// `Clone` nor `Sync`: the place for a rate limit a connection. It is made anew when it panicked
+    /// or could not become ready.
     #[must_use]
     pub fn service_for<F, S>(self, make: F) -> PrimacronLayer<PerUser<F>>
     where
@@ -323,6 +335,7 @@ impl<M> PrimacronLayer<M> {
                 endpoint: shared.endpoint,
                 gate: shared.gate,
                 make: Arc::new(make),
+                relay: shared.relay,
             }),
         }
     }

@@ -65,19 +65,41 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Everything else that you have
+//!
+//! It is tower on both sides: [`guide::around`] has the layers of tower-http around the endpoint, and a
+//! login of your own, [`guide::inside`] rate limits, timeouts and errors between it and your handler,
+//! [`guide::frameworks`] what it was tried in.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, what a [`Notice`] tells is an event: errors at `WARN`, the rest at
+//! `DEBUG` or `INFO`. Under the target `primacron` there are two spans:
+//!
+//! | span | level | fields |
+//! | --- | --- | --- |
+//! | `connection` | `INFO` | `id`, a number that only tells connections of a process apart; `account`; `transport`, the one that it began with |
+//! | `message` | `DEBUG` | `event`, once it is known to have a validator |
+//!
+//! A connection's span has no parent, for it outlives its request; a message's lies in it, and what
+//! validators and the handler say lies in the message's, across every await. No span and no event
+//! has a socket id, a session or anything else of a message.
+//!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `garde` | no | [`validate::garde`](fn@validate::garde): types with rules of `garde` |
-//! | `json-schema` | no | [`validate::json_schema`](fn@validate::json_schema): arguments by JSON Schema |
-//! | `msgpack` | no | [`MsgPack`]: messages as MessagePack in binary frames |
+//! | `garde` | no | [`validate::garde`](mod@validate): types with rules of `garde` |
+//! | `json-schema` | no | [`validate::json_schema`](mod@validate): arguments by JSON Schema |
+//! | `msgpack` | no | `MsgPack`: messages as MessagePack in binary frames |
+//! | `metrics` | no | `metrics`: what goes on, counted behind the facade of that name |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
-//! | `testing` | no | `testing`: messages without a server |
-//! | `tracing` | no | notices as events of the `tracing` facade |
+//! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket |
+//! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
 //! # Layout
 //!
@@ -87,45 +109,64 @@
 //! - `websocket`: RFC 6455 without input and output, for a server.
 //! - `message`: codecs, arguments, verdicts, [`Message`], [`Reply`], [`Socket`].
 //! - [`validate`]: ready-made validators.
-//! - `error`, `notice`, `config`, `account`, `gate`: what goes wrong, what is told, what is set, who
-//!   may connect.
-//! - `redis`: a connection out of any pool, and scripts.
+//! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
+//!   counted and traced, what is set, who may connect.
+//! - `redis`: a connection out of any pool, and scripts. `condition`: whether nodes in one process reach
+//!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
 //! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
-//! - `respond`, `client`, `shared`, `body`, `future`, `service`, `layer`, `serve`: the tower face.
+//! - `relay`: requests for connections of other nodes.
+//! - `guide`: documentation and nothing else.
+//! - `respond`, `client`, `publish`: what is answered beside messages.
+//! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;
 mod bus;
 mod client;
+mod cluster;
+mod condition;
 mod config;
 mod connection;
 mod engine;
 mod error;
 mod future;
 mod gate;
+pub mod guide;
 mod ids;
 mod layer;
 mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod metrics;
 mod node;
 mod notice;
+mod presence;
+mod publish;
 #[cfg_attr(
     not(feature = "redis"),
-    allow(dead_code, reason = "without a store nobody keeps a directory")
+    allow(dead_code, reason = "without a directory there are no other nodes")
 )]
-mod presence;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod relay;
 mod respond;
 pub mod router;
 mod serve;
 mod service;
 mod shared;
+mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
@@ -136,7 +177,8 @@ pub use crate::{
     account::{Account, AccountFn, IntoAccount},
     body::ResponseBody,
     bus::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait},
-    config::{Config, ConfigError, PresenceConfig, QueuePolicy},
+    cluster::Cluster,
+    config::{BusConfig, Config, ConfigError, PresenceConfig, QueuePolicy, Secret},
     connection::{Cloned, Handler, MakeHandler, PerUser},
     engine::{CloseReason, DecodeError, Transport},
     error::{AccountError, PublicError},
@@ -147,9 +189,10 @@ pub use crate::{
         Message, Outgoing, OutgoingArgs, OwnedArgs, Raw, RawInput, Refusal, Reply, SendError,
         Socket, User, Verdict, WireKind,
     },
-    node::{Handle, To},
+    node::{FollowError, Handle, To},
     notice::{Notice, Notices},
     presence::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain},
+    publish::{Publisher, Publishing},
     serve::{Serve, serve},
     service::Primacron,
 };

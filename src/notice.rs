@@ -17,15 +17,16 @@
 //! # drop(layer);
 //! ```
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+mod board;
+#[cfg(feature = "tracing")]
+mod trace;
+
+use std::sync::Arc;
 
 use http::StatusCode;
-use tokio::sync::broadcast;
 
+pub(crate) use self::board::Noticeboard;
+pub use self::board::Notices;
 use crate::{
     engine::{CloseReason, Transport},
     message::{RawInput, Refusal, User},
@@ -177,6 +178,50 @@ pub enum Notice {
         /// What it stands for.
         what: String,
     },
+    /// `follow::gap`: a session that follows another one missed messages of it. Given when it hears
+    /// the next one, or is given up.
+    #[non_exhaustive]
+    FollowGap {
+        /// The account of both.
+        account: Box<str>,
+        /// The session that is followed.
+        followed: Box<str>,
+        /// The session that follows.
+        follower: Box<str>,
+        /// At most so many messages.
+        missed: u64,
+    },
+    /// `bus::offline`: other nodes cannot be written to, or what they write cannot be read. Said
+    /// once.
+    #[non_exhaustive]
+    BusOffline {
+        /// Why.
+        error: String,
+    },
+    /// `bus::online`: nodes reach one another, for the first time or again.
+    #[non_exhaustive]
+    BusOnline,
+    /// `bus::gap`: something that another node sent to this one was lost on the way.
+    #[non_exhaustive]
+    BusGap {
+        /// The node that sent it.
+        node: Box<str>,
+        /// So many entries, each with one message or more.
+        missed: u64,
+    },
+    /// `bus::invalid`: something that came for this node makes no sense and is ignored.
+    #[non_exhaustive]
+    BusInvalid {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// `bus::full`: another node does not read as fast as is written to it, and what is for it is
+    /// refused. Said once.
+    #[non_exhaustive]
+    BusFull {
+        /// The other node.
+        node: Box<str>,
+    },
     /// `account::unverified`: the account is what clients claim, because the layer has no
     /// `.account(fn)`. Given once, with the first connection.
     #[non_exhaustive]
@@ -205,6 +250,12 @@ impl Notice {
             Self::PresenceOnline => "presence::online",
             Self::PresenceFenced => "presence::fenced",
             Self::PresenceInvalid { .. } => "presence::invalid",
+            Self::FollowGap { .. } => "follow::gap",
+            Self::BusOffline { .. } => "bus::offline",
+            Self::BusOnline => "bus::online",
+            Self::BusGap { .. } => "bus::gap",
+            Self::BusInvalid { .. } => "bus::invalid",
+            Self::BusFull { .. } => "bus::full",
             Self::UnverifiedAccount => "account::unverified",
         }
     }
@@ -231,6 +282,12 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::FollowGap { .. }
+            | Self::BusOffline { .. }
+            | Self::BusOnline
+            | Self::BusGap { .. }
+            | Self::BusInvalid { .. }
+            | Self::BusFull { .. }
             | Self::UnverifiedAccount => {}
         }
         self
@@ -257,6 +314,12 @@ impl Notice {
             | Self::PresenceOnline
             | Self::PresenceFenced
             | Self::PresenceInvalid { .. }
+            | Self::FollowGap { .. }
+            | Self::BusOffline { .. }
+            | Self::BusOnline
+            | Self::BusGap { .. }
+            | Self::BusInvalid { .. }
+            | Self::BusFull { .. }
             | Self::UnverifiedAccount => None,
         }
     }
@@ -270,125 +333,5 @@ fn truncate(event: &mut String) {
     event.shrink_to_fit();
 }
 
-/// How many notices a slow [`Notices`] stream may lag behind before it misses some.
-const BACKLOG: usize = 1024;
-
 /// Bytes of a message, and of the name of an event, that a notice in a stream keeps.
 const KEPT: usize = 1024;
-
-type Callback = Arc<dyn Fn(&Notice) + Send + Sync>;
-
-/// Where notices go.
-#[derive(Clone)]
-pub(crate) struct Noticeboard {
-    callbacks: Vec<Callback>,
-    readers: broadcast::Sender<Notice>,
-}
-
-impl Noticeboard {
-    pub(crate) fn new() -> Self {
-        Self {
-            callbacks: Vec::new(),
-            readers: broadcast::Sender::new(BACKLOG),
-        }
-    }
-
-    pub(crate) fn add_callback(&mut self, callback: impl Fn(&Notice) + Send + Sync + 'static) {
-        self.callbacks.push(Arc::new(callback));
-    }
-
-    /// A stream of what is posted from now on.
-    pub(crate) fn subscribe(&self) -> Notices {
-        Notices {
-            reader: self.readers.subscribe(),
-            missed: 0,
-        }
-    }
-
-    pub(crate) fn post(&self, notice: Notice) {
-        #[cfg(feature = "tracing")]
-        trace(&notice);
-        for callback in &self.callbacks {
-            // A notice is information: a callback that panics must not end what it is about.
-            drop(catch_unwind(AssertUnwindSafe(|| callback(&notice))));
-        }
-        if self.readers.receiver_count() > 0 {
-            // An error says that the last reader went away just now.
-            drop(self.readers.send(notice.cut()));
-        }
-    }
-}
-
-impl fmt::Debug for Noticeboard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Noticeboard").finish_non_exhaustive()
-    }
-}
-
-/// A stream of notices, made by [`Handle::notices`](crate::Handle::notices).
-///
-/// It never slows the library down: a reader that lags more than 1,024 notices behind misses the
-/// oldest, and [`missed`](Self::missed) counts them. Of a message that a notice is about it has the
-/// first 1,024 bytes; [`on_notice`](crate::PrimacronLayer::on_notice) sees all of it.
-#[derive(Debug)]
-pub struct Notices {
-    reader: broadcast::Receiver<Notice>,
-    missed: u64,
-}
-
-impl Notices {
-    /// The next notice; `None` once the layer and all its handles are gone.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is ready, nothing is missed.
-    pub async fn next(&mut self) -> Option<Notice> {
-        loop {
-            match self.reader.recv().await {
-                Ok(notice) => return Some(notice),
-                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
-    }
-
-    /// How many notices this stream was too slow for.
-    #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-}
-
-/// Errors at `WARN`, the life of connections at `DEBUG`; never a message or a socket id.
-#[cfg(feature = "tracing")]
-fn trace(notice: &Notice) {
-    let name = notice.name();
-    let account = notice.user().map(User::account);
-    match notice {
-        Notice::Json { error, .. } | Notice::Invalid { error, .. } => {
-            tracing::warn!(name, account, error);
-        }
-        Notice::Validation { event, error, .. } => {
-            tracing::warn!(name, account, event, %error);
-        }
-        Notice::Handler { event, error, .. } => {
-            tracing::warn!(name, account, event, %error);
-        }
-        Notice::Disconnect { reason, .. } => tracing::debug!(name, account, %reason),
-        Notice::Reject { status, reason } => {
-            tracing::debug!(name, status = status.as_u16(), reason);
-        }
-        Notice::QueueFull { .. } | Notice::UnverifiedAccount => tracing::warn!(name, account),
-        Notice::ConnectError { key, error, .. } | Notice::DisconnectError { key, error, .. } => {
-            tracing::warn!(name, account, key, error);
-        }
-        Notice::PresenceOffline { error } => tracing::warn!(name, error),
-        Notice::PresenceInvalid { what } => tracing::warn!(name, what),
-        Notice::PresenceFenced => tracing::warn!(name),
-        Notice::PresenceOnline => tracing::info!(name),
-        Notice::Connect { .. }
-        | Notice::Upgrade { .. }
-        | Notice::Join { .. }
-        | Notice::Leave { .. } => tracing::debug!(name, account),
-    }
-}

@@ -1,6 +1,8 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
+use crate::transport::Opening;
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -42,8 +44,12 @@ pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
     )
 }
 
-/// The answer that makes a connection a websocket. [RFC 6455, section 4.2.2]
-pub(crate) fn switching_protocols(accept: HeaderValue) -> Response<Bytes> {
+/// The answer that makes a connection, or a stream of it, a websocket. HTTP/2 has no place for the
+/// headers of an upgrade.
+pub(crate) fn websocket(opening: Opening) -> Response<Bytes> {
+    let Opening::Upgrade(accept) = opening else {
+        return Response::new(Bytes::new());
+    };
     with(
         StatusCode::SWITCHING_PROTOCOLS,
         Bytes::new(),
@@ -62,4 +68,17 @@ fn with(status: StatusCode, body: Bytes, headers: &[(HeaderName, HeaderValue)]) 
         response.headers_mut().insert(name, value.clone());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_http2_is_opened_without_headers_of_a_connection() {
+        let answer = websocket(Opening::Stream);
+
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().is_empty() && answer.body().is_empty());
+    }
 }

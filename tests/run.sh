@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PARTS=(format lints rust docs features msrv client browser)
+PARTS=(format lints rust docs features msrv frameworks client browser)
 passed=0
 failed=0
 log=$(mktemp)
@@ -98,6 +98,15 @@ part_features() {
 
 part_msrv() { step "Oldest Rust" msrv; }
 
+# A package of its own: whoever works on the crate need not build other frameworks.
+part_frameworks() {
+  local manifest=(--manifest-path tests/frameworks/Cargo.toml)
+  local there=("${manifest[@]}" --target-dir "$target")
+  step "Format of the frameworks" cargo fmt "${manifest[@]}" --check
+  step "Lints of the frameworks" cargo clippy "${there[@]}" --all-targets -- -D warnings
+  tests "Frameworks" cargo test "${there[@]}" --no-fail-fast
+}
+
 # PRIMACRON_NODE names another program to test in place of the example.
 part_client() {
   local node=${PRIMACRON_NODE:-$target/release/examples/node}
@@ -110,7 +119,7 @@ part_browser() {
   local examples=${PRIMACRON_EXAMPLES:-$target/release/examples}
   ensure chromium chromium
   if [ -z "${PRIMACRON_EXAMPLES:-}" ]; then
-    step "The servers" cargo build --release --example node --example chat
+    step "The servers" cargo build --release --example node --example chat --example cluster
   fi
   tests "Chromium" browser
 }

@@ -30,6 +30,15 @@ use tokio::{
     sync::oneshot,
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    cors::CorsLayer,
+    limit::RequestBodyLimitLayer,
+    timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
+    trace::TraceLayer,
+    validate_request::ValidateRequestHeaderLayer,
+};
 
 use self::support::{Ws, notice, serve, soon, tasks, until_tasks};
 
@@ -123,14 +132,14 @@ async fn it_serves_below_other_layers() {
     soon(assert_it_serves(serve(&app).await)).await;
 }
 
-#[tokio::test]
-async fn it_serves_in_a_bare_hyper_server() {
-    let inner = service_fn(|_: Request<Incoming>| {
-        ready(Ok::<_, Infallible>(Response::new("inner".to_owned())))
-    });
-    let service = ServiceBuilder::new()
-        .layer(layer().service(echo()))
-        .service(inner);
+/// Serves on a real socket, by hyper alone.
+async fn serve_by_hyper<S, B>(service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -142,8 +151,68 @@ async fn it_serves_in_a_bare_hyper_server() {
             tokio::spawn(async move { drop(connection.await) });
         }
     });
+    address
+}
+
+#[tokio::test]
+async fn it_serves_in_a_bare_hyper_server() {
+    let inner = service_fn(|_: Request<Incoming>| {
+        ready(Ok::<_, Infallible>(Response::new("inner".to_owned())))
+    });
+    let service = ServiceBuilder::new()
+        .layer(layer().service(echo()))
+        .service(inner);
+
+    soon(assert_it_serves(serve_by_hyper(service).await)).await;
+}
+
+/// Every one of them has a body of its own, or answers with the default of ours.
+#[tokio::test]
+async fn it_serves_between_layers_that_change_bodies_and_errors() {
+    let inner =
+        service_fn(|_: Request<_>| ready(Ok::<_, BoxError>(Response::new("inner".to_owned()))));
+    let service = ServiceBuilder::new()
+        .timeout(Duration::from_secs(3600))
+        .load_shed()
+        .concurrency_limit(100)
+        .layer(TraceLayer::new_for_http())
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(RequestBodyLimitLayer::new(1_000_000))
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(3600)))
+        .layer(CorsLayer::permissive())
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            Duration::from_secs(3600),
+        ))
+        .layer(ValidateRequestHeaderLayer::accept("text/plain"))
+        .layer(layer().service(echo()))
+        .layer(CompressionLayer::new())
+        .concurrency_limit(1)
+        .map_response(|response: Response<String>| response.map(axum::body::Body::from))
+        .service(inner);
+    let address = serve_by_hyper(service).await;
 
     soon(assert_it_serves(address)).await;
+
+    let preflight = "OPTIONS /stream/ HTTP/1.1\r\nHost: a\r\nOrigin: https://b\r\n\
+        Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n";
+    let mut http = Http::connect(address).await;
+    http.0.write_all(preflight.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(http.0.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_stands_for_no_body_is_none() {
+    let body = ResponseBody::<OwnBody>::default();
+
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
+    let (frames, error) = frames(body).await;
+    assert!(frames.is_empty() && error.is_none());
 }
 
 /// A body that is nobody else's.

@@ -17,6 +17,18 @@ pub(crate) enum Call {
     Send { to: Target, frame: Frame },
     /// Close connections.
     Close { to: Target, reason: Box<str> },
+    /// The session is not where the other node took it to be.
+    Moved {
+        account: Box<str>,
+        session: Box<str>,
+    },
+    /// Let one session of an account hear what another one sends, or no longer.
+    Follow {
+        account: Box<str>,
+        followed: Box<str>,
+        follower: Box<str>,
+        on: bool,
+    },
 }
 
 /// For whom something is, on the node that is asked.
@@ -33,7 +45,7 @@ pub(crate) enum Target {
 /// What the other node says of a [`Call`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Of [`Call::Forward`].
+    /// Of [`Call::Forward`] and [`Call::Follow`].
     Forward(Outcome),
     /// Of [`Call::Send`].
     Sent(Sent),

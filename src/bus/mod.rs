@@ -1,5 +1,15 @@
 //! Nodes talk to nodes: what one asks another, and what became of it.
 //!
+//! Every node has an inbox, which it alone reads. What a node has to say to another one at one
+//! moment, calls and answers, is one entry there. A sender numbers its entries for each receiver and
+//! has one of them under way; a repeat is the same bytes again, and the receiver drops it. So
+//! nothing comes twice, and everything comes in order, or it is known what is missing.
+//!
+//! - `core` and `marks` decide everything, without a clock and without a transport: what leaves
+//!   when, what becomes of calls, what was there before.
+//! - `entry` is what travels, `inboxes` where it waits: `redis`, or the `memory` of this process.
+//! - [`Bus`] is the handle, [`BusTask`] the task behind it, [`Deliver`] who takes what comes.
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -14,10 +24,28 @@
 //! # }
 //! ```
 
-#[expect(dead_code, reason = "the bus is to come")]
+mod batch;
+mod bytes;
 mod call;
+mod core;
+mod entry;
+mod handle;
+mod inboxes;
+mod line;
+mod marks;
+mod memory;
 mod outcome;
+mod peer;
+#[cfg(feature = "redis")]
+mod redis;
+mod task;
+#[cfg(test)]
+mod tests;
 
-#[expect(unused_imports, reason = "the bus is to come")]
-pub(crate) use self::call::{Answer, Call, Target};
 pub use self::outcome::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait};
+pub(crate) use self::{
+    call::{Answer, Call, Target},
+    handle::{Asker, Bus, Deliver, Lives, WeakBus},
+    memory::Hub,
+    task::BusTask,
+};

@@ -97,6 +97,10 @@ pub struct Sent {
     pub queued: usize,
     /// So many did not take it: their queue was full, or they were closing.
     pub refused: usize,
+    /// So many other nodes could not be asked, or did not answer in time.
+    pub unreached: usize,
+    /// Whether it was also passed on to other nodes, without waiting for what they say.
+    pub passed_on: bool,
 }
 
 /// What all nodes that are concerned have answered.
@@ -165,6 +169,18 @@ impl Sent {
         let mut sent = Self::default();
         sent.count(queued);
         sent
+    }
+
+    /// Adds what another node said.
+    pub(crate) fn add(&mut self, other: Result<Self, Unreached>) {
+        match other {
+            Ok(other) => {
+                self.queued += other.queued;
+                self.refused += other.refused;
+                self.unreached += other.unreached;
+            }
+            Err(_) => self.unreached += 1,
+        }
     }
 
     pub(crate) fn count(&mut self, queued: bool) {

@@ -13,17 +13,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bus;
 mod error;
 mod outside;
 mod presence;
+mod secret;
 mod settings;
 
+pub(crate) use self::{
+    bus::BusSettings,
+    presence::PresenceSettings,
+    secret::Secrets,
+    settings::{MAX_PAYLOAD, Origins, RELAY, Settings},
+};
 pub use self::{
     error::ConfigError,
-    outside::{Config, PresenceConfig},
+    outside::{BusConfig, Config, PresenceConfig},
+    secret::Secret,
     settings::QueuePolicy,
-};
-pub(crate) use self::{
-    presence::PresenceSettings,
-    settings::{Origins, Settings},
 };

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings, QueuePolicy, Settings};
+use super::{BusSettings, ConfigError, PresenceSettings, QueuePolicy, Secret, Settings};
 use crate::engine::Transport;
 
 /// Settings from outside. Every key may be missing; unknown keys are an error.
@@ -48,8 +48,43 @@ pub struct Config {
     pub handshake_data: Option<bool>,
     /// See [`PrimacronLayer::serve_client`](crate::PrimacronLayer::serve_client).
     pub serve_client: Option<bool>,
+    /// See [`PrimacronLayer::publish_secret`](crate::PrimacronLayer::publish_secret); any of them
+    /// counts.
+    pub publish_secrets: Option<Vec<Secret>>,
+    /// See [`PrimacronLayer::advertise`](crate::PrimacronLayer::advertise).
+    pub advertise: Option<String>,
     /// How presence is kept in Redis.
     pub presence: PresenceConfig,
+    /// How messages go from node to node.
+    pub bus: BusConfig,
+}
+
+/// Settings of what goes from node to node, from outside; on a node of its own none of them
+/// matters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct BusConfig {
+    /// See [`PrimacronLayer::inbox`](crate::PrimacronLayer::inbox).
+    pub inbox_entries: Option<usize>,
+    /// See [`PrimacronLayer::inbox`](crate::PrimacronLayer::inbox), bytes.
+    pub inbox_bytes: Option<usize>,
+    /// See [`PrimacronLayer::bus_backlog`](crate::PrimacronLayer::bus_backlog), bytes.
+    pub backlog: Option<usize>,
+    /// See [`PrimacronLayer::bus_deadline`](crate::PrimacronLayer::bus_deadline), milliseconds.
+    pub deadline_ms: Option<u64>,
+}
+
+impl BusSettings {
+    fn apply(&mut self, config: &BusConfig) -> Result<(), ConfigError> {
+        self.set_inbox(
+            config.inbox_entries.unwrap_or(self.inbox_entries),
+            config.inbox_bytes.unwrap_or(self.inbox_bytes),
+        )?;
+        each(config.backlog, |it| self.set_backlog(it))?;
+        let deadline = config.deadline_ms.map(Duration::from_millis);
+        each(deadline, |it| self.set_deadline(it))
+    }
 }
 
 /// Settings of presence from outside; in memory none of them matters.
@@ -121,7 +156,10 @@ impl Settings {
             report_to_client,
             handshake_data,
             serve_client,
+            publish_secrets,
+            advertise,
             presence,
+            bus,
         } = config;
         let millis = |given: &Option<u64>| given.map(Duration::from_millis);
         each(path.as_deref(), |path| self.set_path(path))?;
@@ -149,7 +187,12 @@ impl Settings {
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
         }
+        each(advertise.as_deref(), |uri| self.set_advertise(uri))?;
+        for secret in publish_secrets.iter().flatten() {
+            self.add_publish_secret(secret)?;
+        }
         self.presence.apply(presence)?;
+        self.bus.apply(bus)?;
         self.report_to_client = report_to_client.unwrap_or(self.report_to_client);
         self.handshake_data = handshake_data.unwrap_or(self.handshake_data);
         self.serve_client = serve_client.unwrap_or(self.serve_client);

@@ -3,11 +3,13 @@ use std::{sync::Arc, time::Duration};
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::{ConfigError, PresenceSettings};
+use super::{BusSettings, ConfigError, PresenceSettings, Secret, Secrets};
 use crate::{
     engine::{Timing, Transport},
     message::{Codec, Json},
+    metrics::Metrics,
     notice::Noticeboard,
+    reach::{Reach, is_address},
     websocket::Limits,
 };
 
@@ -48,7 +50,13 @@ pub(crate) struct Settings {
     pub(crate) serve_client: bool,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) notices: Noticeboard,
+    pub(crate) metrics: Metrics,
     pub(crate) presence: PresenceSettings,
+    /// Who may publish; nobody without.
+    publish_secrets: Option<Secrets>,
+    /// Where other nodes reach what is around the endpoint; nowhere without.
+    advertised: Option<Box<str>>,
+    pub(crate) bus: BusSettings,
 }
 
 /// Which pages of other origins may connect with the browser's cookies.
@@ -60,8 +68,18 @@ pub(crate) enum Origins {
 
 const MIN_PAYLOAD: usize = 16;
 
+/// Bytes of the largest message, unless somebody says otherwise.
+pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Where events are published, below the endpoint.
+const PUBLISH: &str = "/broadcast";
+
+/// Where other nodes relay to, below the endpoint.
+pub(crate) const RELAY: &str = "/relay";
+
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
+        let metrics = Metrics::default();
         Self {
             path: "/stream".into(),
             polling: true,
@@ -74,7 +92,7 @@ impl Settings {
                 allow_upgrades: true,
             },
             limits: Limits {
-                max_message: 1_000_000,
+                max_message: MAX_PAYLOAD,
                 max_fragments: 1024,
             },
             max_packets: 1024,
@@ -88,8 +106,15 @@ impl Settings {
             handshake_data: true,
             serve_client: false,
             codec: Arc::new(Json),
-            notices,
-            presence: PresenceSettings::default(),
+            notices: metrics.counting(notices),
+            presence: PresenceSettings {
+                metrics: metrics.clone(),
+                ..PresenceSettings::default()
+            },
+            metrics,
+            publish_secrets: None,
+            advertised: None,
+            bus: BusSettings::default(),
         }
     }
 
@@ -201,6 +226,19 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn set_advertise(&mut self, uri: &str) -> Result<(), ConfigError> {
+        let uri = uri.strip_suffix('/').unwrap_or(uri);
+        let usable = is_address(uri) && !uri.ends_with('/');
+        check(usable, "advertise", "must be like http://10.0.0.1:3000")?;
+        self.advertised = Some(uri.into());
+        Ok(())
+    }
+
+    pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
+        let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
+        secrets.add(secret)
+    }
+
     pub(crate) fn set_queue_policy(&mut self, policy: QueuePolicy) {
         self.queue_policy = policy;
     }
@@ -213,6 +251,23 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// How other nodes reach the endpoint, if they may, with a new key.
+    pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
+        let uri = format!("{}{}", self.advertised.as_deref()?, self.path);
+        Some(Arc::new(Reach::new(uri)))
+    }
+
+    /// Whether other nodes relay to `path`.
+    pub(crate) fn is_relay_path(&self, path: &str) -> bool {
+        self.advertised.is_some() && path.strip_prefix(&*self.path) == Some(RELAY)
+    }
+
+    /// Who may publish at `path`, if that is where one does.
+    pub(crate) fn publishers_at(&self, path: &str) -> Option<&Secrets> {
+        let secrets = self.publish_secrets.as_ref()?;
+        (path.strip_prefix(&*self.path) == Some(PUBLISH)).then_some(secrets)
     }
 
     /// Where the endpoint is, without the slash at its end.
@@ -317,7 +372,7 @@ pub(super) fn check(
 /// A year: beyond it, adding to a point in time could overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
+pub(super) fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
     check(
         time >= Duration::from_millis(1),
         setting,

@@ -10,19 +10,23 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use pin_project_lite::pin_project;
 
-use crate::message::Message;
+use crate::{message::Message, metrics::Stopwatch, spans::Span};
 
 /// What is remembered of a message while the handler has it.
 pub(super) struct Called {
     pub(super) event: ByteString,
     pub(super) id: Option<u64>,
+    pub(super) since: Stopwatch,
+    pub(super) span: Span,
 }
 
 impl Called {
-    pub(super) fn of(message: &Message) -> Self {
+    pub(super) fn of(message: &Message, span: Span) -> Self {
         Self {
             event: message.event.clone(),
             id: message.id,
+            since: Stopwatch::start(),
+            span,
         }
     }
 }
@@ -100,7 +104,11 @@ impl<F: Future> Future for Call<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let outcome = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+        let polled = {
+            let _entered = this.called.as_ref().map(|called| called.span.enter());
+            catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)))
+        };
+        let outcome = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(panic) => Err(panic),

@@ -9,11 +9,13 @@ use super::{
     Endpoint,
     exchange::{Candidate, Exchange, Get, LastWord, Stage},
     queue::{Batch, Queue},
+    watch::{Fate, Watcher},
 };
 use crate::{
     config::QueuePolicy,
     engine::{CloseReason, Payload, Transport},
     message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    metrics::Metrics,
     notice::Notice,
 };
 
@@ -34,6 +36,8 @@ pub(super) struct Errands {
     pub(super) close: Option<CloseReason>,
     pub(super) candidate: Option<Upgraded>,
     pub(super) post: Option<Payload>,
+    /// Whether others hear what the client sends; nothing to be done.
+    pub(super) followed: bool,
 }
 
 impl Errands {
@@ -69,6 +73,10 @@ impl Connection {
         self.endpoint.settings.notices.post(notice);
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.endpoint.settings.metrics
+    }
+
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -93,6 +101,7 @@ impl Connection {
             return Err(SendError::Separator);
         }
         self.push_beyond(&mut exchange, frame);
+        self.metrics().sent();
         Ok(())
     }
 
@@ -108,14 +117,54 @@ impl Connection {
         self.exchange.lock().queue.cost() < self.limit()
     }
 
-    /// Takes what one write should carry.
-    pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> Batch {
+    /// Takes what one write should carry, and says whether somebody wants to hear when it is
+    /// [`written`](Self::written).
+    pub(crate) fn pop_batch(&self, out: &mut Vec<u8>) -> (Batch, bool) {
         let mut exchange = self.exchange.lock();
         let batch = exchange.queue.pop_batch(out);
+        exchange.settle(self.metrics());
         if exchange.queue.cost() < self.limit() {
             exchange.wake_senders();
         }
-        batch
+        (batch, exchange.queue.is_watched())
+    }
+
+    /// Everything that was popped is with the transport.
+    pub(crate) fn written(&self) {
+        let told = self.exchange.lock().queue.written();
+        told.into_iter().for_each(|one| one.tell(Fate::Written));
+    }
+
+    /// Queues a frame as [`try_push`](Outlet::try_push) does; if it is queued, the watcher hears
+    /// what becomes of it.
+    pub(crate) fn try_push_watched(
+        &self,
+        frame: Frame,
+        watcher: impl FnOnce() -> Watcher,
+    ) -> Result<(), SendError> {
+        self.queue_now(frame, |queue, frame| queue.push_watched(frame, watcher()))
+    }
+
+    fn queue_now(
+        &self,
+        frame: Frame,
+        push: impl FnOnce(&mut Queue, Frame),
+    ) -> Result<(), SendError> {
+        let mut exchange = self.exchange.lock();
+        self.check(&exchange, &frame)?;
+        if self.make_room(&mut exchange, &frame) {
+            push(&mut exchange.queue, frame);
+            self.note_queued(&mut exchange);
+            return Ok(());
+        }
+        if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
+            exchange.request_close(CloseReason::QueueFull);
+        }
+        drop(exchange);
+        self.notify(Notice::QueueFull {
+            user: self.user.clone(),
+        });
+        Err(SendError::Full)
     }
 
     /// Registers the task and takes what was left for it.
@@ -125,8 +174,10 @@ impl Connection {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        exchange.settle(self.metrics());
         let mut errands = Errands {
             close: exchange.close.take(),
+            followed: exchange.followed,
             ..Errands::default()
         };
         if let Some(polling) = &mut exchange.polling {
@@ -134,6 +185,11 @@ impl Connection {
             errands.candidate = polling.take_candidate();
         }
         errands
+    }
+
+    /// Whether others hear what the client sends, from its next message on.
+    pub(crate) fn set_followed(&self, followed: bool) {
+        self.exchange.lock().followed = followed;
     }
 
     /// All packets of the POST were handled, or never will be.
@@ -149,7 +205,7 @@ impl Connection {
     }
 
     /// Ends a held poll without a message.
-    pub(super) fn release_poll(&self) {
+    pub(crate) fn release_poll(&self) {
         let mut exchange = self.exchange.lock();
         if let Some(polling) = &mut exchange.polling
             && matches!(polling.get, Get::Held(_))
@@ -183,9 +239,11 @@ impl Connection {
     pub(super) fn begin_close(&self, keep_queue: bool, last_word: Option<LastWord>) {
         let mut exchange = self.exchange.lock();
         exchange.stage = Stage::Closing;
-        if !keep_queue {
-            exchange.queue.clear();
-        }
+        let lost = if keep_queue {
+            Vec::new()
+        } else {
+            exchange.queue.clear()
+        };
         if let Some(polling) = &mut exchange.polling {
             let held = matches!(polling.get, Get::Held(_));
             polling.last_word = last_word.or_else(|| held.then_some(LastWord::Close));
@@ -193,6 +251,8 @@ impl Connection {
         exchange.finish_post();
         exchange.wake_get();
         exchange.wake_senders();
+        drop(exchange);
+        lost.into_iter().for_each(|one| one.tell(Fate::Lost));
     }
 
     /// Whether a client on polling has nothing more to hear.
@@ -206,11 +266,27 @@ impl Connection {
     pub(super) fn end(&self) {
         let mut exchange = self.exchange.lock();
         exchange.stage = Stage::Closed;
-        exchange.queue.clear();
+        let lost = exchange.queue.clear();
+        let broken_off = exchange.queue.written();
+        exchange.settle(self.metrics());
         exchange.driver = None;
         exchange.finish_post();
         exchange.wake_get();
         exchange.wake_senders();
+        drop(exchange);
+        lost.into_iter().for_each(|one| one.tell(Fate::Lost));
+        // They hear that nobody knows.
+        drop(broken_off);
+    }
+
+    /// A message was put into the queue.
+    fn note_queued(&self, exchange: &mut Exchange) {
+        exchange.wake_mover();
+        if exchange.transport == Transport::Polling {
+            // The task does not look at it, only the next GET does.
+            exchange.settle(self.metrics());
+        }
+        self.metrics().sent();
     }
 
     fn limit(&self) -> usize {
@@ -258,21 +334,7 @@ impl Outlet for Connection {
     }
 
     fn try_push(&self, frame: Frame) -> Result<(), SendError> {
-        let mut exchange = self.exchange.lock();
-        self.check(&exchange, &frame)?;
-        if self.make_room(&mut exchange, &frame) {
-            exchange.queue.push(frame);
-            exchange.wake_mover();
-            return Ok(());
-        }
-        if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
-            exchange.request_close(CloseReason::QueueFull);
-        }
-        drop(exchange);
-        self.notify(Notice::QueueFull {
-            user: self.user.clone(),
-        });
-        Err(SendError::Full)
+        self.queue_now(frame, Queue::push)
     }
 
     fn push_or_wait(&self, frame: Frame) -> Result<(), PushError> {
@@ -283,7 +345,7 @@ impl Outlet for Connection {
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));
         }
         exchange.queue.push(frame);
-        exchange.wake_mover();
+        self.note_queued(&mut exchange);
         Ok(())
     }
 

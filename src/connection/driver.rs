@@ -4,9 +4,10 @@ mod intake;
 mod timer;
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -24,6 +25,7 @@ use crate::{
     engine::{Channel, CloseReason, Control, Machine, Output, Payload, Transport},
     message::Frame,
     notice::Notice,
+    spans::Span,
 };
 
 pin_project! {
@@ -48,14 +50,18 @@ pin_project! {
         sleep: Sleep,
         // Who is woken by `sleep`.
         armed_for: Option<Waker>,
+        span: Span,
     }
 
     impl<M: MakeHandler, W> PinnedDrop for Driver<M, W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
+            let _entered = this.span.enter();
             if !matches!(this.phase, Phase::Gone { .. }) {
                 // A runtime that shuts down drops a task before its end, and so does a panic.
                 if matches!(this.phase, Phase::Open) {
+                    let transport = this.connection.transport();
+                    this.connection.metrics().disconnected(transport, &CloseReason::Shutdown);
                     this.connection.notify(Notice::Disconnect {
                         user: this.connection.user().clone(),
                         reason: CloseReason::Shutdown,
@@ -103,11 +109,17 @@ where
             now.into_std(),
             connection.endpoint.settings.timing(),
         );
-        connection.notify(Notice::Connect {
-            user: connection.user().clone(),
-            transport,
-        });
+        let span = Span::connection(connection.user(), transport);
+        {
+            let _entered = span.enter();
+            connection.notify(Notice::Connect {
+                user: connection.user().clone(),
+                transport,
+            });
+        }
+        connection.metrics().connected(transport);
         Self {
+            span,
             pipeline: Pipeline::new(make, handler),
             sleep: tokio::time::sleep_until(now),
             armed_for: None,
@@ -124,6 +136,8 @@ where
 
     fn drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let errands = self.connection.attend(cx.waker());
+        let pipeline = self.as_mut().project().pipeline;
+        pipeline.set_followed(errands.followed);
         self.as_mut().apply_deadlines();
         self.as_mut().run(errands, cx, scratch);
         if self.candidate.is_some() {
@@ -234,11 +248,16 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = Scratch::take();
-        let ended = self.drive(cx, &mut scratch);
+        // Nobody else looks at it meanwhile.
+        let span = mem::replace(self.as_mut().project().span, Span::none());
+        let ended = {
+            let _entered = span.enter();
+            self.as_mut().drive(cx, &mut scratch)
+        };
+        *self.project().span = span;
         scratch.put_back();
-        ready!(ended);
-        Poll::Ready(())
+        ended
     }
 }

@@ -4,13 +4,20 @@ use hyper::upgrade::Upgraded;
 use tokio::sync::Notify;
 
 use super::queue::Queue;
-use crate::engine::{CloseReason, NOOP, Payload, Transport};
+use crate::{
+    engine::{CloseReason, NOOP, Payload, Transport},
+    metrics::{Backlog, Metrics},
+};
 
 /// What the task of a connection and everybody else hand to one another, under one lock.
 pub(super) struct Exchange {
     pub(super) queue: Queue,
+    /// What the metrics know of the queue.
+    pub(super) backlog: Backlog,
     pub(super) stage: Stage,
     pub(super) transport: Transport,
+    /// Others hear what the client sends.
+    pub(super) followed: bool,
     /// The task of the connection.
     pub(super) driver: Option<Waker>,
     /// Somebody wants the connection closed, and the task does not know yet.
@@ -105,13 +112,21 @@ impl Exchange {
     pub(super) fn new(transport: Transport) -> Self {
         Self {
             queue: Queue::default(),
+            backlog: Backlog::default(),
             stage: Stage::Open,
             transport,
+            followed: false,
             driver: None,
             close: None,
             room: None,
             polling: (transport == Transport::Polling).then(Box::default),
         }
+    }
+
+    /// Counts what waits in the queue, once something was taken out of it, or when nothing will be
+    /// for now.
+    pub(super) fn settle(&mut self, metrics: &Metrics) {
+        metrics.settle(&mut self.backlog, self.queue.bytes());
     }
 
     pub(super) fn wake_driver(&self) {

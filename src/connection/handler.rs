@@ -44,6 +44,14 @@ pub trait MakeHandler: Send + Sync + 'static {
     /// Makes it.
     fn make(&self, user: &User) -> Self::Handler;
 
+    /// A handler to go on with after a call ended in an error; by default the same one does.
+    ///
+    /// Whoever failed on the way to a limit may still have its place there, and would keep it from
+    /// everybody else until the same client says something again.
+    fn remake(&self) -> Option<Self::Handler> {
+        None
+    }
+
     /// Tells it of the message that it is about to be asked for readiness for.
     #[doc(hidden)]
     fn prepare(_handler: &mut Self::Handler, _message: &Message) {}
@@ -59,6 +67,10 @@ impl<S: Handler + Clone + Sync> MakeHandler for Cloned<S> {
 
     fn make(&self, _: &User) -> S {
         self.0.clone()
+    }
+
+    fn remake(&self) -> Option<S> {
+        Some(self.0.clone())
     }
 }
 

@@ -19,6 +19,8 @@ mod polling;
 mod queue;
 mod registry;
 mod report;
+mod tails;
+mod watch;
 mod wire;
 
 pub use self::handler::{Cloned, Handler, MakeHandler, PerUser};
@@ -29,5 +31,7 @@ pub(crate) use self::{
     polling::{HeldGet, OpenPost},
     queue::Batch,
     registry::Registry,
+    tails::{Tail, Tails},
+    watch::{Fate, Watcher},
     wire::{Broken, Received, Scratch, Wire},
 };

@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     engine::Data,
     message::{Admission, Asking, Message, Refused},
+    spans::Span,
 };
 
 type Fut<M> = <<M as MakeHandler>::Handler as Service<Message>>::Future;
@@ -30,6 +32,10 @@ pin_project! {
         make: Arc<M>,
         handler: M::Handler,
         waiting: Waiting,
+        // That of the message that waits.
+        span: Span,
+        // Others hear what comes through.
+        followed: bool,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -66,17 +72,28 @@ impl<M: MakeHandler> Pipeline<M> {
             handler,
             make,
             waiting: Waiting::Nobody,
+            span: Span::none(),
+            followed: false,
             calls: Calls::new(),
         }
     }
 
+    pub(super) fn set_followed(self: Pin<&mut Self>, followed: bool) {
+        *self.project().followed = followed;
+    }
+
     /// Takes a message; only when the intake is open.
-    pub(super) fn take(self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
+    pub(super) fn take(mut self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
         let endpoint = connection.endpoint();
+        endpoint.settings.metrics.received();
         let codec = &*endpoint.settings.codec;
-        let admission = endpoint
-            .validators
-            .admit(codec, data.into(), connection.socket());
+        let this = self.as_mut().project();
+        *this.span = Span::message();
+        let admission = {
+            let _entered = this.span.enter();
+            let validators = &endpoint.validators;
+            validators.admit(codec, data.into(), connection.socket())
+        };
         self.settle(admission, connection);
     }
 
@@ -91,20 +108,26 @@ impl<M: MakeHandler> Pipeline<M> {
             let this = self.as_mut().project();
             match this.waiting {
                 Waiting::Nobody => return Intake::Open,
-                Waiting::Validation(asking) => match asking.poll(cx) {
-                    Poll::Pending => return Intake::Held,
-                    Poll::Ready(admission) => {
-                        *this.waiting = Waiting::Nobody;
-                        if let Some(admission) = admission {
-                            self.as_mut().settle(admission, connection);
-                        }
+                Waiting::Validation(asking) => {
+                    let polled = {
+                        let _entered = this.span.enter();
+                        asking.poll(cx)
+                    };
+                    let Poll::Ready(admission) = polled else {
+                        return Intake::Held;
+                    };
+                    *this.waiting = Waiting::Nobody;
+                    if let Some(admission) = admission {
+                        self.as_mut().settle(admission, connection);
                     }
-                },
+                }
                 Waiting::Refusal(_) => {
                     if !connection.has_room() {
                         return Intake::Full;
                     }
                     if let Waiting::Refusal(refused) = take(this.waiting) {
+                        let span = mem::replace(this.span, Span::none());
+                        let _entered = span.enter();
                         report::refused(connection, refused);
                     }
                 }
@@ -115,7 +138,7 @@ impl<M: MakeHandler> Pipeline<M> {
                     if !*asked && !connection.has_room() {
                         return Intake::Full;
                     }
-                    if !std::mem::replace(asked, true) {
+                    if !mem::replace(asked, true) {
                         M::prepare(this.handler, message);
                     }
                     if self.as_mut().poll_dispatch(cx, connection).is_pending() {
@@ -134,7 +157,9 @@ impl<M: MakeHandler> Pipeline<M> {
 
     /// Lets go of the message that waits.
     pub(super) fn give_up(self: Pin<&mut Self>) {
-        *self.project().waiting = Waiting::Nobody;
+        let this = self.project();
+        *this.waiting = Waiting::Nobody;
+        *this.span = Span::none();
     }
 
     /// Whether a message waits or is being handled.
@@ -143,14 +168,25 @@ impl<M: MakeHandler> Pipeline<M> {
     }
 
     fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
-        *self.project().waiting = match admission {
-            Admission::Passed(message) => Waiting::Handler {
-                message,
-                asked: false,
-            },
+        let this = self.project();
+        if *this.followed
+            && let Admission::Passed(message) = &admission
+        {
+            tell_followers(connection, message);
+        }
+        *this.waiting = match admission {
+            Admission::Passed(message) => {
+                this.span.name_event(message.event());
+                Waiting::Handler {
+                    message,
+                    asked: false,
+                }
+            }
             Admission::Asking(asking) => Waiting::Validation(asking),
             Admission::Refused(refused) if refused.id.is_some() => Waiting::Refusal(refused),
             Admission::Refused(refused) => {
+                let span = mem::replace(this.span, Span::none());
+                let _entered = span.enter();
                 report::refused(connection, refused);
                 Waiting::Nobody
             }
@@ -164,23 +200,30 @@ impl<M: MakeHandler> Pipeline<M> {
         connection: &Arc<Connection>,
     ) -> Poll<()> {
         let this = self.project();
-        let ready = catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)));
+        let ready = {
+            let _entered = this.span.enter();
+            catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)))
+        };
         if matches!(ready, Ok(Poll::Pending)) {
             return Poll::Pending;
         }
         let Waiting::Handler { message, .. } = take(this.waiting) else {
             return Poll::Ready(());
         };
-        let called = Called::of(&message);
-        let outcome = match ready {
-            Ok(Poll::Ready(Err(error))) => Err(error.into()),
-            Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
-                .map_err(|_| report::panicked()),
-            Err(_) => Err(report::panicked()),
+        let called = Called::of(&message, mem::replace(this.span, Span::none()));
+        let outcome = {
+            let _entered = called.span.enter();
+            match ready {
+                Ok(Poll::Ready(Err(error))) => Err(error.into()),
+                Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
+                    .map_err(|_| report::panicked()),
+                Err(_) => Err(report::panicked()),
+            }
         };
         match outcome {
             Ok(future) => this.calls.push(future, called),
             Err(error) => {
+                let _entered = called.span.enter();
                 renew(this.handler, &**this.make, connection);
                 report::failed(connection, &called, error);
             }
@@ -191,6 +234,8 @@ impl<M: MakeHandler> Pipeline<M> {
     fn poll_calls(self: Pin<&mut Self>, cx: &mut Context<'_>, connection: &Arc<Connection>) {
         let mut this = self.project();
         while let Poll::Ready(Some((called, outcome))) = this.calls.as_mut().poll_next(cx) {
+            connection.metrics().handled(&called.since);
+            let _entered = called.span.enter();
             match outcome {
                 Ok(Ok(reply)) => {
                     let answer = || report::answered(connection, &called, reply.into());
@@ -199,6 +244,9 @@ impl<M: MakeHandler> Pipeline<M> {
                     }
                 }
                 Ok(Err(error)) => {
+                    if !matches!(this.waiting, Waiting::Handler { asked: true, .. }) {
+                        remake(this.handler, &**this.make);
+                    }
                     let error: Box<dyn Error + Send + Sync> = error.into();
                     report::failed(connection, &called, error);
                 }
@@ -211,13 +259,28 @@ impl<M: MakeHandler> Pipeline<M> {
     }
 }
 
+fn tell_followers(connection: &Connection, message: &Message) {
+    let user = connection.user();
+    let tails = &connection.endpoint().tails;
+    if let Some(tail) = tails.get(user.account(), user.session()) {
+        tail.hear(message);
+    }
+}
+
 fn take(waiting: &mut Waiting) -> Waiting {
-    std::mem::replace(waiting, Waiting::Nobody)
+    mem::replace(waiting, Waiting::Nobody)
 }
 
 /// A service that failed or panicked is not to be used again, if another one can be had.
 fn renew<M: MakeHandler>(handler: &mut M::Handler, make: &M, connection: &Connection) {
     if let Ok(fresh) = catch_unwind(AssertUnwindSafe(|| make.make(connection.user()))) {
+        *handler = fresh;
+    }
+}
+
+/// An idle connection holds no place that others wait for.
+fn remake<M: MakeHandler>(handler: &mut M::Handler, make: &M) {
+    if let Ok(Some(fresh)) = catch_unwind(AssertUnwindSafe(|| make.remake())) {
         *handler = fresh;
     }
 }

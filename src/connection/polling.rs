@@ -10,6 +10,7 @@ use hyper::upgrade::Upgraded;
 use super::{
     Connection,
     exchange::{Candidate, Exchange, Get, LastWord, Polling, Post, Stage},
+    watch::{Fate, Watcher},
 };
 use crate::{
     engine::{CloseReason, DecodeError, Payload, Rejection, Transport, put_binary, put_packet},
@@ -110,12 +111,25 @@ impl Connection {
 
     /// All that is queued as the body of a GET, as far as one body goes.
     fn poll_get(&self, cx: &Context<'_>) -> Poll<Result<Vec<u8>, RequestError>> {
+        let mut taken = Vec::new();
+        let answer = self.take_answer(cx, &mut taken);
+        taken.into_iter().for_each(|one| one.tell(Fate::Written));
+        answer
+    }
+
+    fn take_answer(
+        &self,
+        cx: &Context<'_>,
+        taken: &mut Vec<Watcher>,
+    ) -> Poll<Result<Vec<u8>, RequestError>> {
         let mut exchange = self.exchange.lock();
         let limit = self.endpoint.settings.max_payload();
         let was_full = exchange.queue.cost() >= self.endpoint.settings.queue_limit();
         let mut body = Vec::new();
         if exchange.transport == Transport::Polling {
             exchange.take_body(&mut body, limit);
+            exchange.settle(self.metrics());
+            *taken = exchange.queue.written();
         }
         if was_full {
             exchange.made_room();

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::watch::{Watcher, Watchers};
 use crate::message::Frame;
 
 /// What waits to be sent to one client, oldest first.
@@ -13,8 +14,10 @@ pub(super) struct Queue {
     first: Option<Frame>,
     rest: VecDeque<Frame>,
     bytes: usize,
-    frames: usize,
-    volatile: usize,
+    frames: u32,
+    volatile: u32,
+    /// Who wants to hear of frames that are here, or on their way out.
+    watchers: Option<Box<Watchers>>,
 }
 
 /// What one write should carry.
@@ -40,12 +43,28 @@ impl Queue {
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.len();
         self.frames += 1;
-        self.volatile += usize::from(frame.is_volatile());
+        self.volatile += u32::from(frame.is_volatile());
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
             self.rest.push_back(frame);
         }
+    }
+
+    /// As [`push`](Self::push); the watcher hears what becomes of the frame.
+    pub(super) fn push_watched(&mut self, frame: Frame, watcher: Watcher) {
+        self.push(frame.watched());
+        self.watchers.get_or_insert_default().push(watcher);
+    }
+
+    /// All that was popped is with the transport.
+    #[must_use = "watchers are told without a lock"]
+    pub(super) fn written(&mut self) -> Vec<Watcher> {
+        let told = self.watchers.as_mut().map(|all| all.take_popped());
+        if self.watchers.as_ref().is_some_and(|all| all.is_empty()) {
+            self.watchers = None;
+        }
+        told.unwrap_or_default()
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
@@ -57,7 +76,12 @@ impl Queue {
         }
         self.bytes -= frame.len();
         self.frames -= 1;
-        self.volatile -= usize::from(frame.is_volatile());
+        self.volatile -= u32::from(frame.is_volatile());
+        if frame.is_watched()
+            && let Some(watchers) = &mut self.watchers
+        {
+            watchers.pop();
+        }
         Some(frame)
     }
 
@@ -69,7 +93,7 @@ impl Queue {
     /// How much memory they take, which is what the limit is about: many small frames take more
     /// than their bytes.
     pub(super) const fn cost(&self) -> usize {
-        self.bytes + self.frames * OVERHEAD
+        self.bytes + self.frames as usize * OVERHEAD
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -80,8 +104,19 @@ impl Queue {
         self.first.as_ref()
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Drops what waits. Who watches what is on its way out goes on to do so.
+    #[must_use = "watchers are told without a lock"]
+    pub(super) fn clear(&mut self) -> Vec<Watcher> {
+        let mut watchers = self.watchers.take();
+        let told = watchers.as_mut().map(|all| all.take_waiting());
         *self = Self::default();
+        self.watchers = watchers.filter(|all| !all.is_empty());
+        told.unwrap_or_default()
+    }
+
+    /// Whether somebody wants to hear of what was popped.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.as_ref().is_some_and(|all| all.has_popped())
     }
 
     /// Drops what may be dropped first; whether there was any.
@@ -90,9 +125,9 @@ impl Queue {
             return false;
         }
         let all = self.first.take().into_iter().chain(self.rest.drain(..));
-        let mut kept: VecDeque<_> = all.filter(|frame| !frame.is_volatile()).collect();
+        let mut kept: VecDeque<Frame> = all.filter(|frame| !frame.is_volatile()).collect();
         self.bytes = kept.iter().map(Frame::len).sum();
-        self.frames = kept.len();
+        self.frames = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         self.volatile = 0;
         self.first = kept.pop_front();
         self.rest = kept;
@@ -122,6 +157,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::watch::Fate;
 
     fn frame(text: &str) -> Frame {
         Frame::packet(text.as_bytes())
@@ -155,6 +191,74 @@ mod tests {
         assert!(!queue.drop_volatile(), "there is nothing left to drop");
         assert_eq!((queue.bytes(), queue.cost()), (8, 8 + 2 * OVERHEAD));
         assert_eq!(drain(&mut queue), ["4b", "4d"]);
+    }
+
+    /// A watcher, and what it heard.
+    fn watcher() -> (Watcher, std::sync::mpsc::Receiver<Fate>) {
+        let (tell, told) = std::sync::mpsc::channel();
+        let watcher = Watcher::new(move |fate| drop(tell.send(fate)));
+        (watcher, told)
+    }
+
+    #[test]
+    fn a_watcher_hears_of_its_frame_when_that_is_written_and_not_before() {
+        let mut queue = Queue::default();
+        let (first, first_fate) = watcher();
+        let (second, second_fate) = watcher();
+        queue.push(frame("4a").volatile());
+        queue.push_watched(frame("4b"), first);
+        queue.push(frame("4c"));
+        queue.push_watched(frame("4d"), second);
+        queue.drop_volatile();
+
+        queue.pop();
+        assert!(queue.is_watched());
+        assert!(first_fate.try_recv().is_err(), "it may still break off");
+        queue
+            .written()
+            .into_iter()
+            .for_each(|one| one.tell(Fate::Written));
+        assert_eq!(first_fate.try_recv(), Ok(Fate::Written));
+        assert!(!queue.is_watched());
+
+        queue.pop();
+        queue.pop();
+        queue
+            .written()
+            .into_iter()
+            .for_each(|one| one.tell(Fate::Written));
+        assert_eq!(second_fate.try_recv(), Ok(Fate::Written));
+        assert!(queue.watchers.is_none(), "nobody pays for what is over");
+    }
+
+    #[test]
+    fn what_waits_is_lost_with_the_queue_and_what_was_popped_is_not_known() {
+        let mut queue = Queue::default();
+        let (popped, popped_fate) = watcher();
+        let (waiting, waiting_fate) = watcher();
+        queue.push_watched(frame("4a"), popped);
+        queue.push_watched(frame("4b"), waiting);
+        queue.pop();
+
+        queue
+            .clear()
+            .into_iter()
+            .for_each(|one| one.tell(Fate::Lost));
+
+        assert_eq!(waiting_fate.try_recv(), Ok(Fate::Lost));
+        assert!(popped_fate.try_recv().is_err());
+        drop(queue);
+        assert_eq!(popped_fate.try_recv(), Ok(Fate::Unknown));
+    }
+
+    #[test]
+    fn a_watched_frame_is_not_dropped_for_room() {
+        let mut queue = Queue::default();
+        let (one, fate) = watcher();
+        queue.push_watched(frame("4a").volatile(), one);
+        assert!(!queue.drop_volatile());
+        assert_eq!(drain(&mut queue), ["4a"]);
+        assert!(fate.try_recv().is_err());
     }
 
     #[test]

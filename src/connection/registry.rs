@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::Connection;
 use crate::message::User;
+#[cfg(feature = "testing")]
+use crate::{engine::CloseReason, message::Outlet as _};
 
 /// How many parts each index is divided into; a power of two.
 const SHARDS: usize = 32;
@@ -30,6 +32,9 @@ pub(crate) struct Registry {
     empty: Notify,
     /// Nobody new is wanted.
     closing: AtomicBool,
+    closes: Notify,
+    /// Nobody says goodbye either.
+    killed: AtomicBool,
 }
 
 /// The sessions of one account; never empty while in the index.
@@ -53,6 +58,8 @@ impl Registry {
             known: AtomicUsize::new(0),
             empty: Notify::new(),
             closing: AtomicBool::new(false),
+            closes: Notify::new(),
+            killed: AtomicBool::new(false),
         }
     }
 
@@ -109,11 +116,36 @@ impl Registry {
     /// either is visited by a later [`for_each`](Self::for_each) or finds this out.
     pub(crate) fn begin_close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.closes.notify_waiters();
     }
 
     /// Whether nobody new is wanted.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Ready when nobody new is wanted.
+    pub(crate) async fn closing(&self) {
+        loop {
+            let closes = self.closes.notified();
+            if self.is_closing() {
+                return;
+            }
+            closes.await;
+        }
+    }
+
+    /// From now on connections end as they do when the process is killed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.begin_close();
+        self.for_each(|connection| connection.close(CloseReason::Shutdown));
+    }
+
+    /// Whether connections end without a goodbye.
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Ready when the last connection has said goodbye.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::PrimacronLayer;
 use crate::{
-    config::{Config, ConfigError, QueuePolicy},
+    config::{Config, ConfigError, QueuePolicy, Secret},
     engine::Transport,
 };
 
@@ -99,6 +99,17 @@ impl<M> PrimacronLayer<M> {
     #[must_use]
     pub fn serve_client(self, serve: bool) -> Self {
         self.set(|settings| settings.serve_client = serve)
+    }
+
+    /// Opens `PUT /stream/broadcast`, right below the endpoint, where who shows this secret
+    /// publishes events; see [`Publisher`](crate::Publisher). Given more than once, any of them
+    /// counts, so that a secret can be changed without a moment without one. Without a secret
+    /// there is no such path.
+    #[must_use]
+    #[track_caller]
+    pub fn publish_secret(self, secret: impl Into<Secret>) -> Self {
+        let secret = secret.into();
+        self.try_set(|settings| settings.add_publish_secret(&secret))
     }
 
     /// How many bytes may wait to be sent to one client; 4 MiB by default.

@@ -17,6 +17,7 @@ pub(crate) struct Frame {
     header: u8,
     kind: WireKind,
     volatile: bool,
+    watched: bool,
 }
 
 thread_local! {
@@ -44,6 +45,7 @@ impl Frame {
             header: 2,
             kind: WireKind::Text,
             volatile: false,
+            watched: false,
         }
     }
 
@@ -85,6 +87,19 @@ impl Frame {
         Self::with_payload(&mut buffer, websocket::MAX_HEADER, WireKind::Text)
     }
 
+    /// What [`payload`](Self::payload) of a frame was on another node; nothing if it was not.
+    pub(crate) fn from_payload(kind: WireKind, payload: &[u8]) -> Option<Self> {
+        let is_message =
+            payload.first() == Some(&b'4') && simdutf8::basic::from_utf8(payload).is_ok();
+        if kind == WireKind::Text && !is_message {
+            return None;
+        }
+        let mut buffer = Vec::with_capacity(websocket::MAX_HEADER + payload.len());
+        buffer.resize(websocket::MAX_HEADER, 0);
+        buffer.extend_from_slice(payload);
+        Some(Self::with_payload(&mut buffer, websocket::MAX_HEADER, kind))
+    }
+
     /// A binary message carries no type byte.
     fn around(buffer: &mut [u8], kind: WireKind) -> Self {
         let payload = match kind {
@@ -109,6 +124,7 @@ impl Frame {
             header: (payload - start) as u8,
             kind,
             volatile: false,
+            watched: false,
         }
     }
 
@@ -119,7 +135,17 @@ impl Frame {
     }
 
     pub(crate) const fn is_volatile(&self) -> bool {
-        self.volatile
+        self.volatile && !self.watched
+    }
+
+    /// Somebody wants to hear when it is written. It is not volatile then.
+    pub(crate) const fn watched(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched
     }
 
     pub(crate) const fn kind(&self) -> WireKind {

@@ -28,7 +28,7 @@ pub(crate) use self::{
     admission::{Admission, Asking, Cause, Refused, Validators},
     frame::Frame,
     reply::ReplyBody,
-    socket::{Outlet, PushError, encode_event, is_reserved, push},
+    socket::{FOLLOW_GAP, Outlet, PushError, encode_event, is_reserved, push},
     validator::{Found, Validator},
 };
 pub use self::{

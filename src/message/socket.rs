@@ -9,6 +9,9 @@ use crate::engine::CloseReason;
 /// Names of events that begin so are the library's own.
 const RESERVED: &str = "error::";
 
+/// Tells a follower that it missed something.
+pub(crate) const FOLLOW_GAP: &str = "follow::gap";
+
 /// The connection that a message came from: the way to send to it.
 ///
 /// Cheap to clone; keeping one keeps the connection's memory, not the connection.
@@ -56,7 +59,7 @@ pub enum SendError {
     /// Only codecs that do not escape it, such as [`Raw`](crate::Raw), can meet this.
     #[error("text holds the separator of long polling")]
     Separator,
-    /// Names of events that begin with `error::` are the library's own.
+    /// Names of events that begin with `error::` are the library's own, and `follow::gap` is.
     #[error("event name is reserved")]
     ReservedEvent,
     /// The codec cannot express the message.
@@ -149,7 +152,7 @@ impl fmt::Debug for Socket {
 
 /// Whether only the library sends events of this name.
 pub(crate) fn is_reserved(event: &str) -> bool {
-    event.starts_with(RESERVED)
+    event.starts_with(RESERVED) || event == FOLLOW_GAP
 }
 
 /// An event of the application as a frame.

@@ -1,55 +1,99 @@
 use std::sync::Arc;
 
-#[cfg(feature = "redis")]
 use tokio::runtime::Handle as Runtime;
 
-use super::Owner;
-use crate::config::Settings;
-#[cfg(feature = "redis")]
+use super::{Node, Owner, deliver::Porter, route::Reach};
 use crate::{
+    bus::{Bus, BusTask, Lives},
+    config::Settings,
     engine::CloseReason,
     message::{Outlet as _, User},
-    presence::Presence,
+    presence::{Presence, PresenceTask, Supersede},
 };
 
 impl Owner {
-    /// Begins to keep the directory, once, as soon as there is a runtime.
-    #[cfg(feature = "redis")]
+    /// Begins to keep the directory and to speak with other nodes, once, as soon as there is a
+    /// runtime.
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
-        let Some(redis) = &node.redis else {
-            return;
-        };
-        if node.presence.get().is_some() {
+        node.max_payload.get_or_init(|| settings.max_payload());
+        node.follows.set_codec(&settings.codec);
+        if !node.shares_directory() || node.presence.get().is_some() {
             return;
         }
         let Ok(runtime) = Runtime::try_current() else {
             return;
         };
-        node.presence.get_or_init(|| {
-            let registry = Arc::clone(&node.registry);
-            let supersede = move |user: &User| {
-                if let Some(connection) = registry.by_sid(user.sid()) {
-                    connection.close(CloseReason::Superseded);
-                }
-            };
-            let (presence, task) = Presence::in_redis(
-                redis.clone(),
-                &node.id,
-                settings.presence.clone(),
-                settings.notices.clone(),
-                Arc::new(supersede),
-            );
-            runtime.spawn(task.run());
-            presence
-        });
+        let Some((presence, task)) = node.directory(settings) else {
+            return;
+        };
+        if node.presence.set(presence.clone()).is_err() {
+            return;
+        }
+        let follows = Arc::downgrade(&node.follows);
+        presence.on_followed(Box::new(move |user, followers| {
+            if let Some(follows) = follows.upgrade() {
+                follows.resume(user, followers);
+            }
+        }));
+        runtime.spawn(task.run());
+        if let Some((bus, task)) = node.bus(settings, &presence) {
+            runtime.spawn(task.run(Arc::new(node.porter())));
+            node.routes.open(Reach {
+                bus,
+                presence,
+                runtime,
+                deadline: settings.bus.deadline,
+            });
+        }
+    }
+}
+
+impl Node {
+    /// The directory that this node shares with others, if it does.
+    fn directory(&self, settings: &Settings) -> Option<(Presence, PresenceTask)> {
+        let (mut own, notices) = (settings.presence.clone(), settings.notices.clone());
+        own.reach = settings.reach();
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let redis = redis.clone();
+            let pair = Presence::in_redis(redis, &self.id, own, notices, self.supersede());
+            return Some(pair);
+        }
+        let memory = self.memory.as_ref()?.directory();
+        let pair = Presence::in_memory(memory, &self.id, own, notices, self.supersede());
+        Some(pair)
     }
 
-    /// Without a store there is no directory to begin.
-    #[cfg(not(feature = "redis"))]
-    pub(crate) fn begin(&self, settings: &Settings) {
-        let codec = || Arc::clone(&settings.codec);
-        self.node().codec.get_or_init(codec);
+    /// The way to the others.
+    fn bus(&self, settings: &Settings, presence: &Presence) -> Option<(Bus, BusTask)> {
+        let presence = presence.clone();
+        let lives: Lives = Arc::new(move |node: &str| presence.life(node));
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return Some(Bus::in_redis(redis.clone(), &self.id, settings, lives));
+        }
+        let hub = self.memory.as_ref()?.hub();
+        Some(Bus::in_memory(&hub, &self.id, settings, lives))
+    }
+
+    /// What does as other nodes ask. It holds nothing that keeps the node.
+    fn porter(&self) -> Porter {
+        Porter {
+            registry: Arc::clone(&self.registry),
+            routes: Arc::downgrade(&self.routes),
+            follows: Arc::downgrade(&self.follows),
+        }
+    }
+
+    /// Closes the connection of a user whose session is connected elsewhere since.
+    fn supersede(&self) -> Supersede {
+        let registry = Arc::clone(&self.registry);
+        Arc::new(move |user: &User| {
+            if let Some(connection) = registry.by_sid(user.sid()) {
+                connection.close(CloseReason::Superseded);
+            }
+        })
     }
 }

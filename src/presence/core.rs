@@ -5,10 +5,10 @@ use super::{
     job::{Beat, Job, Lookup, Reply, Table, commitment, parse_eviction},
     keys::{BUCKETS, bucket},
     liveness::{Liveness, Periods, Verdict},
-    types::{Find, Located, NodeInfo, PresenceState, Sessions},
+    types::{Find, Life, Located, NodeInfo, PresenceState, Sessions},
     value::{Entry, Lease},
 };
-use crate::{error::StoreError, message::User};
+use crate::{error::StoreError, message::User, reach::Reach};
 
 /// How many buckets are looked at with each heartbeat.
 const CHECKS: u8 = 16;
@@ -45,6 +45,8 @@ pub(super) struct Core {
     next_check: u8,
     /// Somebody asked for a node that is not known yet.
     stranger: bool,
+    /// How others reach us.
+    pub(super) reach: Option<Arc<Reach>>,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -60,6 +62,7 @@ impl Core {
             online: None,
             next_check: 0,
             stranger: false,
+            reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
@@ -116,6 +119,7 @@ impl Core {
             seq: self.seq,
             dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
+            reach: self.reach.clone(),
         }
     }
 
@@ -200,8 +204,19 @@ impl Core {
         self.directory.take_batch(now, self.epoch, max)
     }
 
+    /// What is to be asked of buckets whose server was not reached, beside the other batches.
+    pub(super) fn take_probes(&self) -> Vec<Job> {
+        self.directory.take_probes()
+    }
+
+    /// Whether the store of an account was not reached at the last attempt.
+    pub(super) fn is_away(&self, account: &str) -> bool {
+        self.online == Some(false) || self.directory.has_lost(account)
+    }
+
     pub(super) fn settle(
         &mut self,
+        now: Instant,
         epoch: u64,
         jobs: Vec<Job>,
         results: Result<Vec<Result<Reply, StoreError>>, StoreError>,
@@ -213,7 +228,7 @@ impl Core {
             Ok(_) if epoch != self.epoch => {}
             Ok(results) => {
                 for (job, result) in jobs.into_iter().zip(results) {
-                    self.directory.settle(job, result, &mut events);
+                    self.directory.settle(job, result, now, &mut events);
                 }
             }
             Err(error) => {
@@ -312,6 +327,19 @@ impl Core {
                 live: verdict != Verdict::Suspect,
             });
         std::iter::once(own).chain(peers).collect()
+    }
+
+    /// What there is to be thought of a node.
+    pub(super) fn life(&self, now: Instant, node: &str) -> Life {
+        match self.liveness.verdict(node, now) {
+            _ if *node == *self.node => Life::Live,
+            None => Life::Unknown,
+            // Whoever it says so of, it was long ago.
+            Some(_) if !self.liveness.is_current(now) => Life::Suspect,
+            Some(Verdict::Live { .. }) => Life::Live,
+            Some(Verdict::Suspect) => Life::Suspect,
+            Some(Verdict::Dead { .. }) => Life::Dead,
+        }
     }
 
     /// Whether the table of nodes can be relied on.

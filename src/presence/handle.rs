@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -11,10 +11,12 @@ use tokio::{
 };
 
 use super::{
-    Find, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
-    keys::Keys,
+    job::Lookup,
+    keys::{Keys, member},
     liveness::Periods,
+    memory::Memory,
     store::Store,
 };
 use crate::{
@@ -26,6 +28,9 @@ use crate::{
 
 /// Closes the connection of a user whose session is somebody newer's.
 pub(crate) type Supersede = Arc<dyn Fn(&User) + Send + Sync>;
+
+/// Hears which sessions follow one of ours that begins.
+pub(crate) type Followed = Box<dyn Fn(&User, &[String]) + Send + Sync>;
 
 /// The way to the presence task; cheap to clone.
 ///
@@ -44,12 +49,15 @@ pub(super) struct Shared {
     pub(super) settings: PresenceSettings,
     pub(super) notices: Noticeboard,
     pub(super) supersede: Supersede,
+    pub(super) followed: OnceLock<Followed>,
     /// The next heartbeat is wanted now.
     pub(super) hurry: Notify,
     /// How many heartbeats were answered.
     pub(super) beats: watch::Sender<u64>,
     /// There is something to write.
     pub(super) news: Notify,
+    /// A write failed.
+    pub(super) trouble: Notify,
     pub(super) ending: watch::Sender<bool>,
     pub(super) ended: watch::Sender<bool>,
     /// What keeps the store from being reached.
@@ -86,16 +94,20 @@ impl Presence {
             suspect: settings.suspect,
             dead: settings.dead,
         };
+        let mut core = Core::new(node, periods, settings.backlog);
+        core.reach.clone_from(&settings.reach);
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core::new(node, periods, settings.backlog)),
+            core: Mutex::new(core),
             store,
             keys: Keys::new(&settings.namespace),
             settings,
             notices,
             supersede,
+            followed: OnceLock::new(),
             hurry: Notify::new(),
             beats: watch::Sender::new(0),
             news: Notify::new(),
+            trouble: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             outlived: AtomicU64::new(0),
@@ -108,30 +120,48 @@ impl Presence {
         (presence, PresenceTask::new(shared))
     }
 
+    /// Who hears which sessions follow ours. There is one.
+    pub(crate) fn on_followed(&self, followed: Followed) {
+        drop(self.shared.followed.set(followed));
+    }
+
+    /// Remembers for a while that sessions of an account follow another one, or no longer.
+    pub(crate) async fn follow(
+        &self,
+        account: &str,
+        followed: &str,
+        followers: &[impl AsRef<str>],
+        on: bool,
+    ) -> Result<(), StoreError> {
+        let pairs = followers.iter().map(|one| member(followed, one.as_ref()));
+        let pairs: Vec<String> = pairs.collect();
+        self.shared.store.follow(account, &pairs, on).await
+    }
+
     /// A connection begins here.
     pub(crate) fn connect(&self, user: &User) -> Storing {
         let (waiter, stored) = oneshot::channel();
         let mut core = self.shared.core.lock();
-        let offline = core.state() == PresenceState::Offline;
-        let waiter = (!offline).then_some(waiter);
+        let away = core.is_away(user.account());
+        let waiter = (!away).then_some(waiter);
         core.directory.connect(user, now(), waiter);
         drop(core);
         self.shared.news.notify_one();
-        if offline {
+        if away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, true);
         }
-        Storing((!offline).then_some(stored))
+        Storing((!away).then_some(stored))
     }
 
     /// A connection ends. It may do so twice.
     pub(crate) fn disconnect(&self, user: &User) {
         let mut core = self.shared.core.lock();
         let was_there = core.directory.disconnect(user);
-        let offline = core.state() == PresenceState::Offline;
+        let away = core.is_away(user.account());
         drop(core);
         self.shared.news.notify_one();
-        if was_there && offline {
+        if was_there && away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, false);
         }
@@ -156,6 +186,9 @@ impl Presence {
     pub(crate) async fn find(&self, account: &str, session: &str) -> Find {
         if let Some(here) = self.find_here(account, session) {
             return here;
+        }
+        if self.shared.core.lock().directory.has_lost(account) {
+            return Find::Uncertain;
         }
         for full in [false, true] {
             let Ok(lookup) = self.shared.store.find(account, session, full).await else {
@@ -198,8 +231,14 @@ impl Presence {
     }
 
     pub(crate) async fn sessions(&self, account: &str) -> Sessions {
-        let read = self.shared.store.sessions(account).await;
-        let lookup = read.unwrap_or_default();
+        let lost = self.shared.core.lock().directory.has_lost(account);
+        let lookup = match lost {
+            true => Lookup::default(),
+            false => {
+                let read = self.shared.store.sessions(account).await;
+                read.unwrap_or_default()
+            }
+        };
         let (sessions, nonsense) = self
             .shared
             .core
@@ -216,6 +255,24 @@ impl Presence {
         core.is_settled(now)
             .then(|| core.nodes(now))
             .ok_or(Uncertain)
+    }
+
+    /// What there is to be thought of a node. It asks nobody.
+    pub(crate) fn life(&self, node: &str) -> Life {
+        self.shared.core.lock().life(now(), node)
+    }
+
+    /// All other nodes that are not dead, and whether there surely are no others.
+    pub(crate) fn peers(&self) -> (Vec<Box<str>>, bool) {
+        let core = self.shared.core.lock();
+        let now = now();
+        let others = core.nodes(now).into_iter().skip(1);
+        (others.map(|node| node.id).collect(), core.is_settled(now))
+    }
+
+    /// Whether it is this node's id.
+    pub(crate) fn is_own(&self, node: &str) -> bool {
+        **self.shared.core.lock().node() == *node
     }
 
     pub(crate) fn state(&self) -> PresenceState {
@@ -275,9 +332,21 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-#[cfg(feature = "redis")]
 impl Presence {
+    /// Presence in memory that the nodes of one process share: a handle and its task.
+    pub(crate) fn in_memory(
+        memory: Memory,
+        node: &str,
+        settings: PresenceSettings,
+        notices: Noticeboard,
+        supersede: Supersede,
+    ) -> (Self, PresenceTask) {
+        let store = Arc::new(memory.with_patience(settings.command_timeout));
+        Self::pair(node, store, settings, notices, supersede)
+    }
+
     /// Presence in Redis: a handle and its task.
+    #[cfg(feature = "redis")]
     pub(crate) fn in_redis(
         redis: crate::redis::Redis,
         node: &str,

@@ -12,6 +12,13 @@ pub(super) struct Keys {
     namespace: Arc<str>,
 }
 
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(
+        dead_code,
+        reason = "memory has no keys; notices name them all the same"
+    )
+)]
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
         Self {
@@ -57,6 +64,14 @@ impl Keys {
         let mut key = self.part(bucket, 'i');
         key.push(':');
         key.push_str(node);
+        key
+    }
+
+    /// HASH who is followed and who follows, as a member -> when that was last said.
+    pub(super) fn follows(&self, account: &str) -> String {
+        let mut key = self.part(bucket(account), 'f');
+        key.push(':');
+        key.push_str(account);
         key
     }
 

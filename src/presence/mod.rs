@@ -6,7 +6,7 @@
 //!
 //! - [`core`](self::core) decides everything, without a clock and without a store: it puts the
 //!   `directory` of our own sessions and the `liveness` of the others together.
-//! - `store` is where the directory is kept: `redis`, or the memory of this process in tests.
+//! - `store` is where the directory is kept: `redis`, or the `memory` of this process.
 //! - [`Presence`] is the handle, [`PresenceTask`] the task behind it.
 //!
 //! Accounts fall into 64 buckets, each in one slot of a Cluster. A bucket has a random marker that
@@ -19,7 +19,9 @@ mod handle;
 mod job;
 mod keys;
 mod liveness;
+mod memory;
 mod own;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
@@ -30,4 +32,9 @@ mod types;
 mod value;
 
 pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
-pub(crate) use self::{handle::Presence, task::PresenceTask};
+pub(crate) use self::{
+    handle::{Presence, Supersede},
+    memory::Memory,
+    task::PresenceTask,
+    types::Life,
+};

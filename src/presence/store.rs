@@ -24,6 +24,11 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Writes a batch, in order as far as jobs have to do with each other.
     fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written>;
 
+    /// The same for what was not reached before, without delay for all that is.
+    fn probe<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        self.write(node, jobs)
+    }
+
     /// Reads what there is of a session; marker and commitments only where it is not there, or
     /// with `full`.
     fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup>;
@@ -45,6 +50,10 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// Removes the row of a node that was buried, once nothing of it is left.
     fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()>;
+
+    /// Remembers for a while that sessions of an account follow others, or no longer: members made
+    /// of who is followed and who follows.
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()>;
 
     /// The last word of a node: its row says that it is dead.
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()>;

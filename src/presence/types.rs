@@ -49,6 +49,17 @@ pub struct NodeInfo {
     pub live: bool,
 }
 
+/// What there is to be thought of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Live,
+    /// It has not been heard of for a while, or nobody can tell.
+    Suspect,
+    Dead,
+    /// It was never heard of, or so long ago that it is forgotten.
+    Unknown,
+}
+
 /// How far this node's part of the directory is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -70,5 +81,15 @@ impl PresenceState {
             Self::Syncing => "syncing",
             Self::Offline => "offline",
         }
+    }
+
+    /// Its name, and those of the other states.
+    pub(super) const fn among_all(self) -> (&'static str, [&'static str; 2]) {
+        let others = match self {
+            Self::Synced => [Self::Syncing, Self::Offline],
+            Self::Syncing => [Self::Synced, Self::Offline],
+            Self::Offline => [Self::Synced, Self::Syncing],
+        };
+        (self.name(), [others[0].name(), others[1].name()])
     }
 }

@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, sync::Arc};
 
-use deadpool_redis::redis::{Cmd, cmd};
+use deadpool_redis::redis::{Arg, Cmd, cmd};
 use sha1::{Digest, Sha1};
 
 /// One step inside of Redis, in one slot.
@@ -31,10 +31,45 @@ impl Script {
         eval
     }
 
-    /// The command that makes it known.
-    pub(super) fn load(&self) -> Cmd {
-        let mut load = cmd("SCRIPT");
-        load.arg("LOAD").arg(&*self.text);
-        load
+    /// The same call with the text in place of the name, if it is one of this script.
+    pub(super) fn in_full(&self, call: &Cmd) -> Option<Cmd> {
+        let mut args = call.args_iter().map(|arg| match arg {
+            Arg::Simple(bytes) => bytes,
+            _ => b"0",
+        });
+        if args.next() != Some(b"EVALSHA") || args.next() != Some(self.sha.as_bytes()) {
+            return None;
+        }
+        let mut eval = cmd("EVAL");
+        eval.arg(&*self.text);
+        for arg in args {
+            eval.arg(arg);
+        }
+        Some(eval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_in_full_has_the_text_and_all_else_as_it_was() {
+        let (script, other) = (Script::new("return ARGV[1]"), Script::new("return 1"));
+        let mut call = script.on(&["key".to_owned()]);
+        call.arg("a b").arg(7);
+
+        let full = script.in_full(&call).expect("a call of this script");
+
+        let mut expected = cmd("EVAL");
+        expected
+            .arg("return ARGV[1]")
+            .arg(1)
+            .arg("key")
+            .arg("a b")
+            .arg(7);
+        assert_eq!(full.get_packed_command(), expected.get_packed_command());
+        assert!(other.in_full(&call).is_none());
+        assert!(script.in_full(&cmd("PING")).is_none());
     }
 }

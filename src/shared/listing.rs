@@ -12,7 +12,7 @@ pub(crate) type Listing = Pin<Box<dyn Future<Output = bool> + Send>>;
 /// From now on everybody finds the connection; an older one of the same session makes way.
 pub(super) fn register(connection: &Arc<Connection>) {
     let registry = &connection.endpoint().registry;
-    if let Some(older) = registry.insert(connection) {
+    if let Some(older) = connection.endpoint().enter(connection) {
         older.close(CloseReason::Superseded);
     }
     if registry.is_closing() {

@@ -1,5 +1,5 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use sha1::{Digest, Sha1};
 
 use crate::error::RequestError;
@@ -7,21 +7,51 @@ use crate::error::RequestError;
 /// What every server appends to a client's key. [RFC 6455, section 1.3]
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// How a request to open a websocket is answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// The connection switches protocols; this is the `Sec-WebSocket-Accept`.
+    /// [RFC 6455, section 4.2.2]
+    Upgrade(HeaderValue),
+    /// One stream of the connection becomes the websocket. [RFC 8441, section 5]
+    Stream,
+}
+
 /// Whether a request asks to become a websocket. [RFC 6455, section 4.2.1]
-pub(crate) fn wants_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_websocket(parts: &Parts) -> bool {
+    is_upgrade(&parts.headers) || wants_stream(parts)
+}
+
+/// Whether a request asks for it by an upgrade.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
         && has_token(headers, &header::UPGRADE, "websocket")
         && has_token(headers, &header::CONNECTION, "upgrade")
 }
 
-/// Checks the opening handshake of a websocket and gives the `Sec-WebSocket-Accept` that answers
-/// it. [RFC 6455, section 4.2]
+/// Whether a request asks for it by an extended CONNECT. [RFC 8441, section 4]
+#[cfg(feature = "http2")]
+pub(crate) fn wants_stream(parts: &Parts) -> bool {
+    let protocol = parts.extensions.get::<hyper::ext::Protocol>();
+    parts.method == Method::CONNECT
+        && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Whether a request asks for it by an extended CONNECT: nobody can without HTTP/2.
+#[cfg(not(feature = "http2"))]
+pub(crate) const fn wants_stream(_: &Parts) -> bool {
+    false
+}
+
+/// Checks the opening handshake of a websocket and says how to answer it.
+/// [RFC 6455, section 4.2]
 ///
 /// # Errors
 ///
 /// What is missing or wrong.
-pub(crate) fn accept(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, RequestError> {
-    if method != Method::GET {
+pub(crate) fn accept(parts: &Parts) -> Result<Opening, RequestError> {
+    let (stream, headers) = (wants_stream(parts), &parts.headers);
+    if !stream && parts.method != Method::GET {
         return Err(RequestError::Engine(crate::engine::Rejection::BadMethod));
     }
     if headers
@@ -30,6 +60,13 @@ pub(crate) fn accept(method: &Method, headers: &HeaderMap) -> Result<HeaderValue
     {
         return Err(RequestError::Bad("unsupported websocket version"));
     }
+    if stream {
+        return Ok(Opening::Stream);
+    }
+    answer_key(headers).map(Opening::Upgrade)
+}
+
+fn answer_key(headers: &HeaderMap) -> Result<HeaderValue, RequestError> {
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return Err(RequestError::Bad("missing websocket key"));
@@ -63,21 +100,32 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
-    fn headers(version: &str, key: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::SEC_WEBSOCKET_VERSION, version.parse().unwrap());
-        headers.insert(header::SEC_WEBSOCKET_KEY, key.parse().unwrap());
-        headers
+    fn parts(method: Method, headers: &[(&'static str, &str)]) -> Parts {
+        let mut request = Request::builder().method(method);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn upgrade(version: &str, key: &str) -> Parts {
+        let headers = [
+            ("sec-websocket-version", version),
+            ("sec-websocket-key", key),
+        ];
+        parts(Method::GET, &headers)
     }
 
     /// The example of RFC 6455, section 1.3.
     #[test]
     fn the_key_is_answered() {
-        let headers = headers("13", "dGhlIHNhbXBsZSBub25jZQ==");
-        let answer = accept(&Method::GET, &headers).unwrap();
-        assert_eq!(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let answer = accept(&upgrade("13", "dGhlIHNhbXBsZSBub25jZQ=="));
+        let expected = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(answer, Ok(Opening::Upgrade(expected)));
     }
 
     #[test]
@@ -88,23 +136,45 @@ mod tests {
             ("13", "dGhlIHNhbXBsZSBub25j"),
             ("13", "!!!!IHNhbXBsZSBub25jZQ=="),
         ] {
-            assert!(
-                accept(&Method::GET, &headers(version, key)).is_err(),
-                "{version} {key}"
-            );
+            assert!(accept(&upgrade(version, key)).is_err(), "{version} {key}");
         }
-        assert!(accept(&Method::GET, &HeaderMap::new()).is_err());
+        assert!(accept(&parts(Method::GET, &[])).is_err());
     }
 
     #[test]
     fn an_upgrade_is_a_list_of_tokens() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("h2c, WebSocket"));
-        assert!(!wants_websocket(&headers));
-        headers.insert(
-            header::CONNECTION,
-            HeaderValue::from_static("keep-alive, Upgrade"),
-        );
-        assert!(wants_websocket(&headers));
+        let upgrade = ("upgrade", "h2c, WebSocket");
+        let connection = ("connection", "keep-alive, Upgrade");
+        assert!(!wants_websocket(&parts(Method::GET, &[upgrade])));
+        assert!(wants_websocket(&parts(Method::GET, &[upgrade, connection])));
+    }
+
+    #[test]
+    fn a_connect_alone_is_no_websocket() {
+        let plain = parts(Method::CONNECT, &[("sec-websocket-version", "13")]);
+        assert!(!wants_websocket(&plain));
+        assert!(accept(&plain).is_err());
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn an_extended_connect_needs_the_protocol_and_its_version() {
+        let connect = |method, protocol, headers: &[_]| {
+            let mut parts = parts(method, headers);
+            let protocol = hyper::ext::Protocol::from_static(protocol);
+            parts.extensions.insert(protocol);
+            parts
+        };
+        let version = [("sec-websocket-version", "13")];
+        let right = connect(Method::CONNECT, "websocket", &version);
+        assert!(wants_websocket(&right));
+        assert_eq!(accept(&right), Ok(Opening::Stream));
+        for wrong in [
+            connect(Method::CONNECT, "connect-udp", &version),
+            connect(Method::GET, "websocket", &version),
+            connect(Method::CONNECT, "websocket", &[]),
+        ] {
+            assert!(accept(&wrong).is_err(), "{wrong:?}");
+        }
     }
 }

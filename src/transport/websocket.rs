@@ -34,6 +34,8 @@ pub(crate) struct WebSocket<IO> {
     progress: bool,
     /// Written, and perhaps still in a buffer of the stream below, as TLS has one.
     dirty: bool,
+    /// Somebody wants to hear when what was begun is written.
+    watched: bool,
     /// What the other side sees when its bytes were the reason.
     fault: Option<CloseCode>,
     heard_close: bool,
@@ -63,6 +65,7 @@ impl<IO> WebSocket<IO> {
             closing: Closing::No,
             progress: false,
             dirty: false,
+            watched: false,
             fault: None,
             heard_close: false,
         }
@@ -269,8 +272,17 @@ where
             return Poll::Ready(Err(broken));
         }
         loop {
+            if self.watched {
+                if let Err(broken) = ready!(self.poll_io_flush(cx)) {
+                    return Poll::Ready(Err(broken));
+                }
+                self.watched = false;
+                connection.written();
+            }
             scratch.output.clear();
-            let written = match connection.pop_batch(&mut scratch.output) {
+            let (batch, watched) = connection.pop_batch(&mut scratch.output);
+            self.watched = watched;
+            let written = match batch {
                 Batch::Empty => break,
                 Batch::One(frame) => {
                     self.unsent = frame;

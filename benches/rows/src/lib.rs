@@ -18,6 +18,8 @@ pub struct Flags {
     pub threads: Option<usize>,
     /// `--kind NAME`.
     pub kind: Option<String>,
+    /// `--redis URL`.
+    pub redis: Option<String>,
 }
 
 impl Flags {
@@ -35,6 +37,7 @@ impl Flags {
                 "--port" => flags.port = value.parse().map_err(|_| unusable(&flag))?,
                 "--threads" => flags.threads = Some(value.parse().map_err(|_| unusable(&flag))?),
                 "--kind" => flags.kind = Some(value),
+                "--redis" => flags.redis = Some(value),
                 _ => return Err(unusable(&flag)),
             }
         }

@@ -97,6 +97,7 @@ where
         let this = self.project();
         *this.wire = this.candidate.take().map(|candidate| *candidate);
         this.connection.switch();
+        this.connection.metrics().upgraded();
         this.connection.notify(Notice::Upgrade {
             user: this.connection.user().clone(),
         });

@@ -33,6 +33,9 @@ where
     W: Wire + From<Upgraded>,
 {
     pub(super) fn begin_close(self: Pin<&mut Self>, reason: CloseReason) {
+        if self.connection.endpoint.registry.is_killed() {
+            return self.vanish(reason);
+        }
         let this = self.project();
         let endpoint: &Endpoint = &this.connection.endpoint;
         let on_polling = this.machine.transport() == Transport::Polling;
@@ -49,6 +52,9 @@ where
         };
         this.connection.begin_close(keeps_queue(&reason), last_word);
         endpoint.leave(this.connection);
+        this.connection
+            .metrics()
+            .disconnected(this.machine.transport(), &reason);
         this.connection.notify(Notice::Disconnect {
             user: this.connection.user().clone(),
             reason: reason.clone(),
@@ -59,6 +65,19 @@ where
             reason,
             until: Clock::now().into_std() + patience,
         };
+    }
+
+    /// Ends as when the process is killed: the client hears nothing.
+    fn vanish(self: Pin<&mut Self>, reason: CloseReason) {
+        let this = self.project();
+        forget(this.connection);
+        this.connection.endpoint.leave(this.connection);
+        let user = this.connection.user().clone();
+        this.connection.notify(Notice::Disconnect { user, reason });
+        (*this.wire, *this.candidate, *this.leaving) = (None, None, None);
+        *this.post = None;
+        let until = Clock::now().into_std();
+        *this.phase = Phase::Gone { until };
     }
 
     pub(super) fn poll_closing(

@@ -10,6 +10,7 @@ pub(super) struct Scripts {
     pub(super) sessions: Script,
     pub(super) replace: Script,
     pub(super) reap: Script,
+    pub(super) follow: Script,
 }
 
 /// KEYS: leases, evictions. ARGV: node, row, epoch, register.
@@ -17,7 +18,7 @@ const BEAT: &str = r"
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local known = 0
 if old then
-  local epoch, state = string.match(old, '^1|(%d+)|%d+|(%a+)|%d+$')
+  local epoch, state = string.match(old .. '|', '^1|(%d+)|%d+|(%a+)|%d+|')
   if epoch == ARGV[3] and state == 'up' then known = 1 end
 end
 if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
@@ -41,22 +42,31 @@ local function marker(key, new)
   redis.call('SET', key, new)
   return new
 end
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+local function digits(number)
+  return string.format('%.0f', number)
+end
 ";
 
 /// A connect that comes late, because a stalled network or store kept it, forces nothing: the
-/// generation of a first attempt is when it began, in microseconds.
+/// generation of a first attempt is when it began, in microseconds. What comes so late that its
+/// sender has given it up does nothing: what followed it may be there already.
 ///
-/// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
-/// member.
+/// KEYS: account, index, marker, follows. ARGV: session, node, epoch, sid, generation, force, new
+/// marker, member, when it was sent, after what time it is too late, what members of the follows
+/// begin with who follow the session.
 const PUT: &str = r"
+local now = clock()
+if now - ARGV[9] > tonumber(ARGV[10]) then return {digits(now)} end
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local node, sid, _, gen = entry(old)
 local here = node == ARGV[2]
 local mine = here and sid == ARGV[4]
 local wanted, lost = tonumber(ARGV[5]), 0
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 if mine then
   wanted = math.max(wanted, gen)
 elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
@@ -64,12 +74,43 @@ elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
 elseif gen >= wanted then
   lost = 1
 end
-wanted = string.format('%.0f', wanted)
+wanted = digits(wanted)
 if lost == 0 then
   redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
   redis.call('SADD', KEYS[2], ARGV[8])
 end
-return {m, wanted, lost, (not mine and old) or ''}
+local followers = {}
+local all = redis.call('HLEN', KEYS[4])
+if all > 0 and all <= 4096 then
+  for _, pair in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if #followers < 64 and string.sub(pair, 1, #ARGV[11]) == ARGV[11] then
+      table.insert(followers, string.sub(pair, #ARGV[11] + 1))
+    end
+  end
+end
+return {m, wanted, lost, (not mine and old) or '', followers}
+";
+
+/// What nobody has said for long is not so any more.
+///
+/// KEYS: follows. ARGV: 1 or 0, seconds, members.
+const FOLLOW: &str = r"
+local now = tonumber(redis.call('TIME')[1])
+for i = 3, #ARGV do
+  if ARGV[1] == '1' then
+    redis.call('HSET', KEYS[1], ARGV[i], now)
+  else
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+if ARGV[1] == '0' then return 0 end
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if now - (tonumber(all[i + 1]) or 0) > tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
 ";
 
 /// KEYS: account, index, marker. ARGV: session, node, sid, member.
@@ -78,18 +119,23 @@ local node, sid, _, gen = entry(redis.call('HGET', KEYS[1], ARGV[1]))
 local removed = ''
 if node == ARGV[2] and sid == ARGV[3] then
   redis.call('HDEL', KEYS[1], ARGV[1])
-  removed = string.format('%.0f', gen)
+  removed = digits(gen)
 end
 if removed ~= '' or node ~= ARGV[2] then redis.call('SREM', KEYS[2], ARGV[4]) end
 return {redis.call('GET', KEYS[3]) or '', removed}
 ";
 
-/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker.
+/// One that comes late says nothing: what it vouches for may have been lost since.
+///
+/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker, when it was sent, after
+/// what time it is too late.
 const COMMIT: &str = r"
+local now = clock()
+if now - ARGV[5] > tonumber(ARGV[6]) then return {digits(now)} end
 local m = marker(KEYS[2], ARGV[4])
-if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0} end
+if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0, digits(now)} end
 redis.call('HSET', KEYS[1], ARGV[1], m .. '|' .. ARGV[2])
-return {m, 1}
+return {m, 1, digits(now)}
 ";
 
 /// KEYS: account, marker, written. ARGV: session, full.
@@ -128,7 +174,7 @@ for i = 3, #KEYS do
   local ours = node == ARGV[1]
   if ours and epoch <= outlived then
     redis.call('HDEL', KEYS[i], session)
-    table.insert(removed, {member, string.format('%.0f', gen), sid})
+    table.insert(removed, {member, digits(gen), sid})
   end
   if not ours or epoch <= outlived then redis.call('SREM', KEYS[1], member) end
 end
@@ -147,6 +193,7 @@ impl Scripts {
             sessions: Script::new(SESSIONS),
             replace: Script::new(REPLACE),
             reap: with_entry(REAP),
+            follow: Script::new(FOLLOW),
         }
     }
 
@@ -160,6 +207,7 @@ impl Scripts {
             &self.sessions,
             &self.replace,
             &self.reap,
+            &self.follow,
         ];
         all.into_iter().cloned().collect()
     }

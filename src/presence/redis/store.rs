@@ -8,7 +8,7 @@ use crate::{
     ids::random_id,
     message::User,
     presence::{
-        job::{Beat, Job, Lookup, Reply, Table},
+        job::{Beat, Job, Lookup, Table},
         keys::{Keys, bucket, member, parse_member},
         liveness::Corpse,
         store::{Later, Reaped, Store, Written},
@@ -23,23 +23,40 @@ const CLAIM: u64 = 10_000;
 /// Evictions wait no longer than this for a node to fetch them, in seconds.
 const EVICTIONS: u64 = 60;
 
+/// So long it is remembered who follows whom, in seconds, unless it is said again.
+const FOLLOWS: u64 = 120;
+
 /// Sessions that are removed in one step.
 const REAP: u64 = 200;
+
+/// This part of the command timeout is left for clocks that do not run alike.
+const DRIFT: u32 = 16;
 
 /// The directory in Redis.
 struct RedisStore {
     link: Link,
+    /// On a Cluster heartbeats have a connection of their own, and so has what is asked of a lost
+    /// master, because that can come to stall everything on the same connection.
+    beating: Option<Link>,
+    probing: Link,
     scripts: Scripts,
     keys: Keys,
+    /// After so many microseconds a write has been given up by its sender.
+    latest: u64,
 }
 
 impl RedisStore {
     fn new(redis: Redis, namespace: &str, timeout: Duration) -> Self {
         let scripts = Scripts::new();
+        let link = || Link::new(redis.clone(), scripts.all(), timeout);
+        let main = link();
         Self {
-            link: Link::new(redis, scripts.all(), timeout),
+            beating: main.is_cluster().then(link),
+            probing: link(),
+            link: main,
             scripts,
             keys: Keys::new(namespace),
+            latest: u64::try_from((timeout - timeout / DRIFT).as_micros()).unwrap_or(u64::MAX),
         }
     }
 
@@ -51,18 +68,22 @@ impl RedisStore {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
-                let mut put = self.on_entry(&scripts.put, node, user);
+                let follows = [self.keys.follows(user.account())];
+                let mut put = self.on_entry(&scripts.put, node, user, follows);
                 put.arg(user.session())
                     .arg(node)
                     .arg(*epoch)
                     .arg(user.sid());
                 put.arg(*generation).arg(u8::from(*force)).arg(random_id());
                 put.arg(member(user.account(), user.session()));
+                put.arg(*sent).arg(self.latest);
+                put.arg(member(user.session(), ""));
                 put
             }
             Job::Delete { user } => {
-                let mut delete = self.on_entry(&scripts.delete, node, user);
+                let mut delete = self.on_entry(&scripts.delete, node, user, []);
                 delete.arg(user.session()).arg(node).arg(user.sid());
                 delete.arg(member(user.account(), user.session()));
                 delete
@@ -71,6 +92,7 @@ impl RedisStore {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
                 let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
                 let mut commit = scripts.commit.on(&keys);
@@ -78,6 +100,7 @@ impl RedisStore {
                 commit
                     .arg(expected.as_deref().unwrap_or_default())
                     .arg(random_id());
+                commit.arg(*sent).arg(self.latest);
                 commit
             }
             Job::Uncommit { bucket } => {
@@ -88,13 +111,20 @@ impl RedisStore {
         }
     }
 
-    fn on_entry(&self, script: &Script, node: &str, user: &User) -> Cmd {
+    fn on_entry<const N: usize>(
+        &self,
+        script: &Script,
+        node: &str,
+        user: &User,
+        more: [String; N],
+    ) -> Cmd {
         let bucket = bucket(user.account());
-        let keys = [
+        let mut keys = vec![
             self.keys.account(user.account()),
             self.keys.index(bucket, node),
             self.keys.marker(bucket),
         ];
+        keys.extend(more);
         script.on(&keys)
     }
 
@@ -107,6 +137,27 @@ impl RedisStore {
             self.keys.written(bucket),
         ];
         script.on(&keys)
+    }
+
+    /// After a failover, say, a connection may be bound to a server that is none any more.
+    fn reconnect(&self) {
+        self.link.reconnect();
+        self.beating.as_ref().inspect(|link| link.reconnect());
+    }
+
+    async fn write_over(
+        &self,
+        link: &Link,
+        node: &str,
+        jobs: &[Job],
+    ) -> Result<Written, StoreError> {
+        let calls = jobs.iter().map(|job| self.put(node, job)).collect();
+        let values = link.call_all(calls).await?;
+        if values.len() != jobs.len() {
+            return Err(parse::nonsense());
+        }
+        let reply = |(job, value): (&Job, Result<Value, StoreError>)| parse::reply(job, value?);
+        Ok(jobs.iter().zip(values).map(reply).collect())
     }
 
     async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
@@ -158,22 +209,22 @@ impl Store for RedisStore {
                 .arg(beat.lease.encode())
                 .arg(beat.lease.epoch);
             call.arg(u8::from(beat.register));
-            parse::table(self.link.call(call).await?)
+            let link = self.beating.as_ref().unwrap_or(&self.link);
+            let called = link.call(call).await;
+            parse::table(called.inspect_err(|_| self.reconnect())?)
         })
     }
 
     fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        Box::pin(self.write_over(&self.link, node, jobs))
+    }
+
+    fn probe<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
         Box::pin(async move {
-            let calls = jobs.iter().map(|job| self.put(node, job)).collect();
-            let values = self.link.call_all(calls).await?;
-            if values.len() != jobs.len() {
-                return Err(parse::nonsense());
-            }
-            let reply =
-                |(job, value): (&Job, Result<Value, StoreError>)| -> Result<Reply, StoreError> {
-                    parse::reply(job, value?)
-                };
-            Ok(jobs.iter().zip(values).map(reply).collect())
+            let written = self.write_over(&self.probing, node, jobs).await;
+            // It is not needed any more, or is not bound to where it should be.
+            self.probing.reconnect();
+            written
         })
     }
 
@@ -230,6 +281,14 @@ impl Store for RedisStore {
         Box::pin(async move {
             let seen = corpse.tombstone();
             self.replace(&corpse.node, &seen, "").await.map(drop)
+        })
+    }
+
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
+        Box::pin(async move {
+            let mut follow = self.scripts.follow.on(&[self.keys.follows(account)]);
+            follow.arg(u8::from(on)).arg(FOLLOWS).arg(pairs);
+            self.link.call(follow).await.map(drop)
         })
     }
 

@@ -1,5 +1,4 @@
 mod liveness;
-mod memory;
 mod model;
 mod task;
 

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{
-    super::{Find, Presence, PresenceState},
-    memory::Memory,
-};
+use super::super::{Find, Presence, PresenceState, memory::Memory};
 use crate::{
     config::PresenceSettings,
     message::User,

@@ -26,5 +26,5 @@ pub(crate) async fn measure(server: &Server, time: Duration) -> Result<Sample> {
             Ok(())
         });
     }
-    load::measure(server, time, clients, &progress).await
+    load::measure(&[server], time, clients, &progress).await
 }

@@ -36,7 +36,7 @@ pub(crate) async fn measure(server: &Server, time: Duration, shape: Shape) -> Re
         let socket = Socket::open(server.address).await?;
         clients.spawn_local(client(socket, shape, Rc::clone(&progress)));
     }
-    load::measure(server, time, clients, &progress).await
+    load::measure(&[server], time, clients, &progress).await
 }
 
 /// Answers found in one read are followed by as many messages in one write.

@@ -54,7 +54,7 @@ impl Crowd {
         time: Duration,
         server: &Server,
     ) -> Result<Sample> {
-        let meter = Meter::start(server)?;
+        let meter = Meter::start(&[server])?;
         let before = self.message.borrow().number();
         while meter.elapsed() < time {
             self.broadcast(clients).await?;

@@ -56,7 +56,7 @@ pub(crate) async fn measure(server: &Server) -> Result<Sample> {
     let used = Memory::of(server)?;
 
     let each = |now: u64, then: u64| (now as f64 - then as f64) / CONNECTIONS as f64;
-    Ok([
+    Ok(vec![
         each(idle.resident, before.resident),
         each(used.resident, before.resident),
         each(used.anonymous, before.anonymous),

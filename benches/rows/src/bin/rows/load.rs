@@ -1,11 +1,11 @@
 //! What the loads have in common: warm-up, clients as tasks, numbered messages.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::meter::Meter;
 use crate::row::Sample;
@@ -41,6 +41,16 @@ impl Progress {
         self.done.set(self.done.get() + 1);
     }
 
+    /// How many units are done.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.get()
+    }
+
+    /// No client begins another unit.
+    pub(crate) fn end(&self) {
+        self.over.set(true);
+    }
+
     /// Whether clients may begin another unit.
     pub(crate) fn goes_on(&self) -> bool {
         !self.over.get()
@@ -49,13 +59,13 @@ impl Progress {
 
 /// Measures clients that work until told to stop, then waits for what they still expect.
 pub(crate) async fn measure(
-    server: &Server,
+    servers: &[&Server],
     time: Duration,
     mut clients: Clients,
     progress: &Progress,
 ) -> Result<Sample> {
     hold(&mut clients, WARM_UP).await?;
-    let meter = Meter::start(server)?;
+    let meter = Meter::start(servers)?;
     let before = progress.done.get();
     hold(&mut clients, time).await?;
     let sample = meter.stop(progress.done.get() - before)?;
@@ -64,6 +74,35 @@ pub(crate) async fn measure(
         ended??;
     }
     Ok(sample)
+}
+
+/// How long messages were under way, in microseconds.
+#[derive(Default)]
+pub(crate) struct Latencies(RefCell<Vec<u32>>);
+
+impl Latencies {
+    pub(crate) fn add(&self, since: Instant) {
+        let micros = since.elapsed().as_micros();
+        self.0
+            .borrow_mut()
+            .push(micros.try_into().unwrap_or(u32::MAX));
+    }
+
+    /// Forgets what was before.
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// The middle one, and the one that a hundredth of all exceed.
+    pub(crate) fn p50_p99(&self) -> [f64; 2] {
+        let mut all = self.0.borrow_mut();
+        all.sort_unstable();
+        let at = |part: usize| {
+            all.get(all.len() * part / 100)
+                .map_or(0.0, |micros| f64::from(*micros))
+        };
+        [at(50), at(99)]
+    }
 }
 
 /// Engine.IO messages of one event whose text starts with a running number.
@@ -79,7 +118,16 @@ impl Numbered {
 
     /// Messages whose only argument is `length` bytes long.
     pub(crate) fn with_text(event: &str, length: usize) -> Self {
-        let start = format!(r#"4{{"event":"{event}","args":[""#);
+        Self::after(format!(r#"4{{"event":"{event}","args":[""#), length)
+    }
+
+    /// Messages of the event `forward` to a session, with a text of `length` bytes.
+    pub(crate) fn to(account: &str, session: &str, length: usize) -> Self {
+        let start = format!(r#"4{{"event":"forward","args":["{account}","{session}",""#);
+        Self::after(start, length)
+    }
+
+    fn after(start: String, length: usize) -> Self {
         let text = start.len();
         let mut packet = start.into_bytes();
         packet.resize(text + length.max(Self::DIGITS), b'x');

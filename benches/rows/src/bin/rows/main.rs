@@ -3,16 +3,20 @@
 mod connect;
 mod echo;
 mod fanout;
+mod forward;
+mod held;
 mod http;
 mod idle;
 mod load;
 mod machine;
 mod meter;
 mod options;
+mod pair;
 mod polling;
 mod report;
 mod row;
 mod server;
+mod spread;
 mod websocket;
 
 use std::time::Duration;
@@ -25,7 +29,7 @@ use tokio::time::timeout;
 use options::Options;
 use report::Report;
 use row::{Row, Sample};
-use server::{Command, Server};
+use server::Command;
 
 fn main() -> Result<()> {
     let options = Options::from_env()?;
@@ -57,9 +61,6 @@ async fn run(options: &Options) -> Result<()> {
 }
 
 async fn measure(row: Row, command: &Command, time: Duration) -> Result<Sample> {
-    let server = Server::start(command).await?;
-    let sample = timeout(time + PATIENCE, row.measure(&server, time)).await;
-    let sample = sample.context("answers are missing: the load did not end in time")??;
-    server.stop().await?;
-    Ok(sample)
+    let sample = timeout(time + PATIENCE, row.measure(command, time)).await;
+    sample.context("answers are missing: the load did not end in time")?
 }

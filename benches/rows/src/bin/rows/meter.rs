@@ -8,19 +8,19 @@ use tokio::time::Instant;
 use crate::row::Sample;
 use crate::server::Server;
 
-/// Takes the time between two moments of a server.
+/// Takes the time between two moments of servers.
 pub(crate) struct Meter<'a> {
-    server: &'a Server,
+    servers: Vec<&'a Server>,
     began: Instant,
     before: Cpu,
 }
 
 impl<'a> Meter<'a> {
-    pub(crate) fn start(server: &'a Server) -> Result<Self> {
+    pub(crate) fn start(servers: &[&'a Server]) -> Result<Self> {
         Ok(Self {
-            server,
+            servers: servers.to_vec(),
             began: Instant::now(),
-            before: Cpu::of(server)?,
+            before: Cpu::of(servers)?,
         })
     }
 
@@ -31,25 +31,37 @@ impl<'a> Meter<'a> {
 
     /// Microseconds of CPU per unit of work, in all and in user mode, and units a second.
     pub(crate) fn stop(self, units: u64) -> Result<Sample> {
-        let after = Cpu::of(self.server)?;
-        ensure!(units > 0, "no work was done");
-        let total = after
-            .total
-            .checked_sub(self.before.total)
-            .context("a thread ended")?;
-        let user = (after.user - self.before.user) as f64;
-        let ticks = user + (after.system - self.before.system) as f64;
+        let (spent, each) = self.spent(units)?;
+        let user = spent.user as f64;
+        let ticks = user + spent.system as f64;
         ensure!(ticks > 0.0, "too short to be measured");
-        let each = total.as_secs_f64() * 1e6 / units as f64;
-        Ok([
-            each,
-            each * user / ticks,
-            units as f64 / self.elapsed().as_secs_f64(),
-        ])
+        let a_second = units as f64 / self.elapsed().as_secs_f64();
+        Ok(vec![each, each * user / ticks, a_second])
+    }
+
+    /// Microseconds of CPU per unit of work.
+    pub(crate) fn total(self, units: u64) -> Result<f64> {
+        Ok(self.spent(units)?.1)
+    }
+
+    fn spent(&self, units: u64) -> Result<(Cpu, f64)> {
+        ensure!(units > 0, "no work was done");
+        let after = Cpu::of(&self.servers)?;
+        let spent = Cpu {
+            total: after
+                .total
+                .checked_sub(self.before.total)
+                .context("a thread ended")?,
+            user: after.user - self.before.user,
+            system: after.system - self.before.system,
+        };
+        let each = spent.total.as_secs_f64() * 1e6 / units as f64;
+        Ok((spent, each))
     }
 }
 
-/// CPU time of a process so far. The scheduler counts the total in nanoseconds; the split is sampled in ticks.
+/// CPU time of processes so far. The scheduler counts the total in nanoseconds; the split is sampled in ticks.
+#[derive(Default)]
 struct Cpu {
     total: Duration,
     user: u64,
@@ -57,7 +69,18 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn of(server: &Server) -> Result<Self> {
+    fn of(servers: &[&Server]) -> Result<Self> {
+        let mut all = Self::default();
+        for server in servers {
+            let one = Self::of_one(server)?;
+            all.total += one.total;
+            all.user += one.user;
+            all.system += one.system;
+        }
+        Ok(all)
+    }
+
+    fn of_one(server: &Server) -> Result<Self> {
         let mut total = 0;
         for thread in std::fs::read_dir(format!("{}/task", server.proc_path()))? {
             let schedstat = std::fs::read_to_string(thread?.path().join("schedstat"))?;

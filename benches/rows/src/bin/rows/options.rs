@@ -16,7 +16,7 @@ const USAGE: &str = "rows [--server 'NAME[@ROW,..]=COMMAND'].. [--only ROW,..] [
 
 /// What to measure.
 pub(crate) struct Options {
-    /// `--server 'NAME[@ROW,..]=COMMAND'`, once a server; default: floor, peer and node.
+    /// `--server 'NAME[@ROW,..]=COMMAND'`, once a server; default: floor, peer, by_hand and node.
     pub(crate) servers: Vec<Command>,
     /// `--only ROW,..`; default: all.
     pub(crate) rows: Vec<Row>,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) time: Duration,
     /// `--rounds N`; default: 3.
     pub(crate) rounds: u32,
-    /// `--against NAME,..`: whom the ratios compare with; default: floor and peer.
+    /// `--against NAME,..`: whom the ratios compare with; default: floor, peer and by_hand.
     pub(crate) against: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Options {
             rows: Row::ALL.to_vec(),
             time: Duration::from_secs(3),
             rounds: 3,
-            against: vec!["floor".to_owned(), "peer".to_owned()],
+            against: ["floor", "peer", "by_hand"].map(str::to_owned).to_vec(),
         };
         while let Some(flag) = words.next() {
             let value = words
@@ -114,7 +114,12 @@ fn usual_servers() -> Result<Vec<Command>> {
         ))?,
         command(&format!("floor@connect={here}/floor --kind upgrade"))?,
         command(&format!("floor@polling={here}/floor --kind http"))?,
-        command(&format!("peer={here}/peer"))?,
+        command(&format!(
+            "peer@echo16,echo1,echo1k,idle,fanout,connect,polling={here}/peer"
+        ))?,
+        command(&format!(
+            "by_hand@forward8,forward1,spread,held={here}/by_hand"
+        ))?,
     ];
     if Path::new(NODE).exists() {
         servers.push(command(&format!("primacron={NODE} --port 0"))?);

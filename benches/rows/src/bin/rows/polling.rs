@@ -25,7 +25,7 @@ pub(crate) async fn measure(server: &Server, time: Duration) -> Result<Sample> {
         let session = Session::open(server.address).await?;
         clients.spawn_local(client(session, Rc::clone(&progress)));
     }
-    load::measure(server, time, clients, &progress).await
+    load::measure(&[server], time, clients, &progress).await
 }
 
 async fn client(mut session: Session, progress: Rc<Progress>) -> Result<()> {

@@ -48,12 +48,13 @@ fn table(text: &mut String, row: Row, lines: &[&Line], against: &[String]) {
         .iter()
         .filter(|line| against.contains(&line.server))
         .collect();
-    let [first, second, third] = row.columns();
-    let mut header = format!("| server | {first} | {second} | {third} |");
+    let columns = row.columns();
+    let mut header = format!("| server | {} |", columns.join(" | "));
+    let [first, second] = [columns[0], columns[1]];
     for other in &others {
         let _ = write!(header, " of {0}: {first} | {second} |", other.server);
     }
-    let rule = "| --- ".repeat(4 + 2 * others.len());
+    let rule = "| --- ".repeat(1 + columns.len() + 2 * others.len());
     let _ = writeln!(
         text,
         "\n{}: {}\n\n{header}\n{rule}|",
@@ -61,8 +62,10 @@ fn table(text: &mut String, row: Row, lines: &[&Line], against: &[String]) {
         row.title()
     );
     for line in lines {
-        let [first, second, third] = [0, 1, 2].map(|column| line.spread(column));
-        let _ = write!(text, "| {} | {first} | {second} | {third} |", line.server);
+        let _ = write!(text, "| {} |", line.server);
+        for column in 0..columns.len() {
+            let _ = write!(text, " {} |", line.spread(column));
+        }
         for other in &others {
             let [first, second] = [0, 1].map(|column| line.median(column) / other.median(column));
             let _ = write!(text, " x{first:.2} | x{second:.2} |");
@@ -104,10 +107,10 @@ mod tests {
     fn ratios_compare_medians_of_the_same_row() {
         let mut report = Report::default();
         for total in [9.0, 1.0, 2.0] {
-            report.add(Row::Echo1, "floor", [total, 1.0, 100.0]);
+            report.add(Row::Echo1, "floor", vec![total, 1.0, 100.0]);
         }
-        report.add(Row::Echo1, "peer", [3.0, 2.0, 200.0]);
-        report.add(Row::Idle, "floor", [1.0, 1.0, 1.0]);
+        report.add(Row::Echo1, "peer", vec![3.0, 2.0, 200.0]);
+        report.add(Row::Idle, "floor", vec![1.0, 1.0, 1.0]);
 
         let text = report.markdown(&["floor".to_owned()]);
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::server::Server;
-use crate::{connect, echo, fanout, idle, polling};
+use crate::pair::Pair;
+use crate::server::{Command, Server};
+use crate::{connect, echo, fanout, forward, held, idle, polling, spread};
 
 /// One measurement; [`Row::columns`] names its figures.
-pub(crate) type Sample = [f64; 3];
+pub(crate) type Sample = Vec<f64>;
 
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,14 @@ pub(crate) enum Row {
     Fanout,
     Connect,
     Polling,
+    Forward8,
+    Forward1,
+    Spread,
+    Held,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Echo16,
         Self::Echo1,
         Self::Echo1k,
@@ -31,6 +36,10 @@ impl Row {
         Self::Fanout,
         Self::Connect,
         Self::Polling,
+        Self::Forward8,
+        Self::Forward1,
+        Self::Spread,
+        Self::Held,
     ];
 
     /// Finds a row by its name on the command line.
@@ -49,6 +58,10 @@ impl Row {
             Self::Fanout => "fanout",
             Self::Connect => "connect",
             Self::Polling => "polling",
+            Self::Forward8 => "forward8",
+            Self::Forward1 => "forward1",
+            Self::Spread => "spread",
+            Self::Held => "held",
         }
     }
 
@@ -62,19 +75,57 @@ impl Row {
             Self::Fanout => "fan-out to 2,000 local sockets, per delivery",
             Self::Connect => "connect + open + close, 16 at a time",
             Self::Polling => "polling round trip (POST + GET), 64 sessions",
+            Self::Forward8 => "forward between two nodes, 32 pairs, 8 in flight",
+            Self::Forward1 => "forward between two nodes, 32 pairs, 1 in flight",
+            Self::Spread => "broadcast to 2 x 500 sessions on two nodes, per delivery",
+            Self::Held => "connect + close after 50 ms, two nodes, 64 at a time",
         }
     }
 
-    /// Names of its three figures; the first two are compared between servers.
-    pub(crate) fn columns(self) -> [&'static str; 3] {
+    /// Names of its figures; the first two are compared between servers.
+    pub(crate) fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Idle => ["KB", "KB after a message", "of it anonymous"],
-            _ => ["total us", "user us", "a second"],
+            Self::Idle => &["KB", "KB after a message", "of it anonymous"],
+            Self::Forward8 | Self::Forward1 | Self::Spread => &[
+                "nodes us", "redis us", "user us", "a second", "p50 us", "p99 us",
+            ],
+            Self::Held => &["nodes us", "redis us", "user us", "a second"],
+            _ => &["total us", "user us", "a second"],
         }
     }
 
-    /// Measures it once.
-    pub(crate) async fn measure(self, server: &Server, time: Duration) -> Result<Sample> {
+    /// Measures it once, with fresh processes.
+    pub(crate) async fn measure(self, command: &Command, time: Duration) -> Result<Sample> {
+        if self.needs_a_pair() {
+            let pair = Pair::start(command).await?;
+            let sample = self.measure_pair(&pair, time).await?;
+            pair.stop().await?;
+            return Ok(sample);
+        }
+        let server = Server::start(command, &[]).await?;
+        let sample = self.measure_one(&server, time).await?;
+        server.stop().await?;
+        Ok(sample)
+    }
+
+    /// Whether it takes two nodes and a Redis.
+    pub(crate) fn needs_a_pair(self) -> bool {
+        matches!(
+            self,
+            Self::Forward8 | Self::Forward1 | Self::Spread | Self::Held
+        )
+    }
+
+    async fn measure_pair(self, pair: &Pair, time: Duration) -> Result<Sample> {
+        match self {
+            Self::Forward8 => forward::measure(pair, time, 8).await,
+            Self::Forward1 => forward::measure(pair, time, 1).await,
+            Self::Spread => spread::measure(pair, time).await,
+            _ => held::measure(pair, time).await,
+        }
+    }
+
+    async fn measure_one(self, server: &Server, time: Duration) -> Result<Sample> {
         match self {
             Self::Echo16 => echo::measure(server, time, echo::Shape::SMALL_16).await,
             Self::Echo1 => echo::measure(server, time, echo::Shape::SMALL_1).await,
@@ -82,7 +133,7 @@ impl Row {
             Self::Idle => idle::measure(server).await,
             Self::Fanout => fanout::measure(server, time).await,
             Self::Connect => connect::measure(server, time).await,
-            Self::Polling => polling::measure(server, time).await,
+            _ => polling::measure(server, time).await,
         }
     }
 

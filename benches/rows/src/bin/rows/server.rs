@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::machine::SERVER_CPU;
@@ -42,20 +44,48 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts the process and waits for its ready line.
-    pub(crate) async fn start(command: &Command) -> Result<Self> {
-        let mut child = tokio::process::Command::new("taskset")
-            .args(["-c", &SERVER_CPU.to_string()])
-            .args(&command.words)
-            .env("TOKIO_WORKER_THREADS", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("taskset is missing")?;
+    pub(crate) async fn start(command: &Command, flags: &[&str]) -> Result<Self> {
+        let words = command.words.iter().map(String::as_str);
+        let mut child = spawn(words.chain(flags.iter().copied()))?;
         let output = child.stdout.take().context("no output to read")?;
         let address = timeout(PATIENCE, ready(output))
             .await
             .context("no ready line in time")??;
+        Self::of(child, address)
+    }
+
+    /// Starts a `redis-server` that keeps nothing, and waits until it listens.
+    pub(crate) async fn redis() -> Result<Self> {
+        let address = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
+        let port = address.port().to_string();
+        let mut child = spawn([
+            "redis-server",
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ])
+        .context("redis-server is missing")?;
+        let mut output = child.stdout.take().context("no output to read")?;
+        tokio::task::spawn_local(async move {
+            drop(tokio::io::copy(&mut output, &mut tokio::io::sink()).await);
+        });
+        let up = async {
+            while TcpStream::connect(address).await.is_err() {
+                yield_now().await
+            }
+        };
+        timeout(PATIENCE, up)
+            .await
+            .context("redis-server does not listen")?;
+        Self::of(child, address)
+    }
+
+    fn of(child: Child, address: SocketAddr) -> Result<Self> {
         let id = child.id().context("ended at once")?;
         let pid = Pid::from_raw(id.try_into()?).context("no such pid")?;
         Ok(Self {
@@ -92,6 +122,18 @@ impl Server {
     pub(crate) fn proc_path(&self) -> String {
         format!("/proc/{}", self.pid.as_raw_nonzero())
     }
+}
+
+fn spawn<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Child> {
+    let child = tokio::process::Command::new("taskset")
+        .args(["-c", &SERVER_CPU.to_string()])
+        .args(words)
+        .env("TOKIO_WORKER_THREADS", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    child.context("taskset is missing")
 }
 
 /// Reads up to the ready line, then leaves the pipe to a task so that later lines hurt nobody.

@@ -26,6 +26,9 @@ pub(crate) fn next_account() -> u64 {
 
 /// A connection that has its open packet.
 pub(crate) struct Socket {
+    pub(crate) account: String,
+    /// As the open packet names it; empty if it does not.
+    pub(crate) session: String,
     stream: TcpStream,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
@@ -36,16 +39,19 @@ impl Socket {
     pub(crate) async fn open(server: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(server).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
+        let account = format!("a{}", next_account());
         let mut socket = Self {
+            account,
+            session: String::new(),
             stream,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
         };
         let request = format!(
-            "GET /stream/?EIO=4&transport=websocket&account=a{} HTTP/1.1\r\nHost: {server}\r\n\
+            "GET /stream/?EIO=4&transport=websocket&account={} HTTP/1.1\r\nHost: {server}\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: {KEY}\r\n\r\n",
-            next_account()
+            socket.account
         );
         socket.stream.write_all(request.as_bytes()).await?;
         while !socket.inbox.take_head()? {
@@ -53,10 +59,10 @@ impl Socket {
         }
         loop {
             if let Some(packet) = socket.inbox.packet()? {
-                ensure!(
-                    matches!(packet, Packet::Open),
-                    "{packet:?} instead of the open packet"
-                );
+                let Packet::Open(open) = packet else {
+                    bail!("{packet:?} instead of the open packet");
+                };
+                socket.session = session(open)?;
                 return Ok(socket);
             }
             socket.fill().await?;
@@ -90,10 +96,20 @@ impl Socket {
     }
 }
 
+fn session(open: &[u8]) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Open {
+        #[serde(default)]
+        session: String,
+    }
+    let open: Open = serde_json::from_slice(open)?;
+    Ok(open.session)
+}
+
 /// What the server may send.
 #[derive(Debug)]
 pub(crate) enum Packet<'a> {
-    Open,
+    Open(&'a [u8]),
     Ping,
     /// A message, its packet type included.
     Message(&'a [u8]),
@@ -113,7 +129,7 @@ impl Inbox {
             return Ok(None);
         };
         Ok(Some(match payload {
-            [b'0', ..] if memmem::find(payload, br#""sid":""#).is_some() => Packet::Open,
+            [b'0', open @ ..] if memmem::find(open, br#""sid":""#).is_some() => Packet::Open(open),
             b"2" => Packet::Ping,
             [b'4', ..] => Packet::Message(payload),
             _ => bail!("unexpected packet {}", payload.escape_ascii()),

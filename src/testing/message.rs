@@ -1,48 +1,21 @@
-//! What tests of an application need (feature `testing`).
-//!
-//! A handler is a tower service, and is tested like one:
-//!
-//! ```
-//! use primacron::{Message, Reply, User};
-//! use tower::ServiceExt;
-//!
-//! async fn greet(message: Message) -> Result<Reply, std::convert::Infallible> {
-//!     let name: String = message.args().get(0).unwrap_or_default();
-//!     Ok(Reply::event("greeting", (format!("hello {name}"),)))
-//! }
-//!
-//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let message = Message::builder("greet", ("ann",))
-//!     .user(User::new("ann", "session", "sid"))
-//!     .build();
-//! let reply = tower::service_fn(greet).oneshot(message).await.unwrap();
-//! assert_eq!(reply.as_event().unwrap().0, "greeting");
-//! assert_eq!(reply.to_json().unwrap(), serde_json::json!(["hello ann"]));
-//! # });
-//! ```
-
-use std::{any::Any, sync::Arc};
+use std::any::Any;
 
 use http::Extensions;
-use parking_lot::Mutex;
 
-use crate::{
-    engine::CloseReason,
-    message::{
-        Args, Codec, Frame, IntoArgs, Json, Message, Outlet, PushError, RawInput, Reply, ReplyBody,
-        SendError, Socket, User,
-    },
-};
+use super::Outbox;
+use crate::message::{Args, IntoArgs, Message, RawInput, Reply, ReplyBody, User};
 
 /// Builds a [`Message`] as if a validator had let it pass; made by [`Message::builder`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct MessageBuilder {
     event: String,
+    json: Box<serde_json::value::RawValue>,
     args: Args,
     id: Option<u64>,
     data: Option<Box<dyn Any + Send>>,
     user: User,
     extensions: Extensions,
+    outbox: Outbox,
 }
 
 impl Message {
@@ -53,14 +26,17 @@ impl Message {
     /// When the arguments cannot be expressed in JSON.
     #[track_caller]
     pub fn builder(event: &str, args: impl IntoArgs) -> MessageBuilder {
-        let json = serde_json::to_string(&args.as_args()).expect("the arguments are JSON");
+        let json = serde_json::value::to_raw_value(&args.as_args());
+        let json = json.expect("the arguments are JSON");
         MessageBuilder {
             event: event.to_owned(),
-            args: Args::from_json(&json).expect("arguments are a sequence"),
+            args: Args::from_json(json.get()).expect("arguments are a sequence"),
+            json,
             id: None,
             data: None,
             user: User::new("account", "session", "sid"),
             extensions: Extensions::new(),
+            outbox: Outbox::new(),
         }
     }
 }
@@ -90,22 +66,30 @@ impl MessageBuilder {
         self
     }
 
-    /// The message.
+    /// Where what is sent through its socket can be seen; nowhere by default.
+    pub fn outbox(mut self, outbox: &Outbox) -> Self {
+        self.outbox = outbox.clone();
+        self
+    }
+
+    /// The message. Its [`raw_input`](Message::raw_input) is what a client would have sent.
     #[must_use]
     pub fn build(self) -> Message {
-        let raw = serde_json::json!({ "event": self.event }).to_string();
         Message {
+            raw: self.raw(),
             event: self.event.into(),
             args: self.args,
             id: self.id,
-            raw: RawInput::from(raw),
             data: self.data,
-            socket: Socket::new(Arc::new(Detached {
-                user: self.user,
-                extensions: self.extensions,
-                sent: Mutex::default(),
-            })),
+            socket: self.outbox.connect(self.user, self.extensions),
         }
+    }
+
+    fn raw(&self) -> RawInput {
+        let event = serde_json::Value::from(&*self.event);
+        let id = self.id.map(|id| format!(r#","id":{id}"#));
+        let (args, id) = (self.json.get(), id.unwrap_or_default());
+        RawInput::from(format!(r#"{{"event":{event},"args":{args}{id}}}"#))
     }
 }
 
@@ -137,57 +121,5 @@ impl Reply {
             }
             ReplyBody::None => None,
         }
-    }
-}
-
-/// A connection that leads nowhere and remembers what it was given.
-struct Detached {
-    user: User,
-    extensions: Extensions,
-    sent: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    bytes: usize,
-    closed: bool,
-}
-
-impl Outlet for Detached {
-    fn user(&self) -> &User {
-        &self.user
-    }
-
-    fn extensions(&self) -> &Extensions {
-        &self.extensions
-    }
-
-    fn codec(&self) -> &dyn Codec {
-        &Json
-    }
-
-    fn try_push(&self, frame: Frame) -> Result<(), SendError> {
-        let mut sent = self.sent.lock();
-        if sent.closed {
-            return Err(SendError::Closed);
-        }
-        sent.bytes += frame.len();
-        Ok(())
-    }
-
-    fn push_or_wait(&self, frame: Frame) -> Result<(), PushError> {
-        self.try_push(frame).map_err(PushError::Refused)
-    }
-
-    fn close(&self, _: CloseReason) {
-        self.sent.lock().closed = true;
-    }
-
-    fn is_open(&self) -> bool {
-        !self.sent.lock().closed
-    }
-
-    fn queued_bytes(&self) -> usize {
-        self.sent.lock().bytes
     }
 }

@@ -1,0 +1,149 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::entry;
+
+/// What is to leave for one node with its next entry.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Calls that are in it have this label or a later one.
+    pub(super) first: u64,
+    bytes: Vec<u8>,
+    /// Where the first item begins.
+    start: usize,
+    items: Vec<Waiting>,
+}
+
+/// An item that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    end: usize,
+    kind: Kind,
+}
+
+/// What is known of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A call that somebody waits for.
+    Asked(u64),
+    /// A call that nobody waits for; too late after that time.
+    Posted(Instant),
+    Answer,
+    /// It is not to leave any more.
+    Dropped,
+}
+
+impl Batch {
+    pub(super) fn new(sender: &str, first: u64) -> Self {
+        let bytes = entry::begin(sender);
+        Self {
+            first,
+            start: bytes.len(),
+            bytes,
+            items: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        self.items.push(Waiting { end, kind });
+    }
+
+    /// Takes a call out; whether it was there.
+    pub(super) fn withdraw(&mut self, id: u64) -> bool {
+        let mut items = self.items.iter_mut();
+        let found = items.find(|item| item.kind == Kind::Asked(id));
+        found.is_some_and(|item| {
+            item.kind = Kind::Dropped;
+            true
+        })
+    }
+
+    /// Leaves out what is not to leave, or too late.
+    pub(super) fn compact(&mut self, now: Instant) {
+        let over = |item: &Waiting| match item.kind {
+            Kind::Dropped => true,
+            Kind::Posted(until) => until < now,
+            Kind::Asked(_) | Kind::Answer => false,
+        };
+        if !self.items.iter().any(over) {
+            return;
+        }
+        let (mut from, mut to) = (self.start, self.start);
+        let bytes = &mut self.bytes;
+        self.items.retain_mut(|item| {
+            let range = from..item.end;
+            from = item.end;
+            if over(item) {
+                return false;
+            }
+            let len = range.len();
+            bytes.copy_within(range, to);
+            to += len;
+            item.end = to;
+            true
+        });
+        self.bytes.truncate(to);
+    }
+
+    /// Puts what came later behind it.
+    pub(super) fn extend(&mut self, later: &Self) {
+        let shift = self.bytes.len() - later.start;
+        self.bytes.extend_from_slice(&later.bytes[later.start..]);
+        let shifted = later.items.iter().map(|item| Waiting {
+            end: item.end + shift,
+            kind: item.kind,
+        });
+        self.items.extend(shifted);
+    }
+
+    /// Makes it an entry.
+    pub(super) fn seal(&mut self, seq: u64, since: u64) -> Sealed {
+        entry::number(&mut self.bytes, seq, since);
+        Sealed {
+            first: self.first,
+            start: self.start,
+            bytes: Bytes::from(std::mem::take(&mut self.bytes)),
+            items: std::mem::take(&mut self.items),
+        }
+    }
+}
+
+/// A batch that became an entry, and is on its way.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) first: u64,
+    start: usize,
+    pub(super) bytes: Bytes,
+    items: Vec<Waiting>,
+}
+
+impl Sealed {
+    /// The calls in it that somebody may wait for.
+    pub(super) fn asked(&self) -> impl Iterator<Item = u64> {
+        self.items.iter().filter_map(|item| match item.kind {
+            Kind::Asked(id) => Some(id),
+            _ => None,
+        })
+    }
+
+    /// Makes it a batch again: it never left.
+    pub(super) fn open(self) -> Batch {
+        Batch {
+            first: self.first,
+            start: self.start,
+            bytes: self.bytes.into(),
+            items: self.items,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Several nodes in one process.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::Router;
+//! use primacron::{Args, Cluster, Message, User};
+//!
+//! # async fn example() {
+//! let cluster = Cluster::new();
+//! let node = || {
+//!     cluster
+//!         .layer()
+//!         .validate("wave", |_: &Args, _: &User| true)
+//!         .service(tower::service_fn(async |_: Message| Ok::<_, std::convert::Infallible>(())))
+//! };
+//! let (public, staff) = (node(), node());
+//! let handle = staff.handle();
+//!
+//! let public: Router = Router::new().layer(public); // listens here
+//! let staff: Router = Router::new().layer(staff); // and there
+//!
+//! // Who is connected to either is found by both.
+//! let found = handle.find("ann", "phone").await;
+//! # drop((public, staff, found));
+//! # }
+//! ```
+
+use crate::{layer::PrimacronLayer, node::Memory};
+
+/// The memory that several nodes of one process share in place of Redis: each layer that it makes
+/// is a node of its own, with its own listener, rules and clients, and any of them reaches all
+/// clients.
+///
+/// It lasts as long as a node or a clone of it. With the feature `testing` its nodes can be killed
+/// and stopped, and the memory can be lost.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    pub(crate) memory: Memory,
+}
+
+impl Cluster {
+    /// A cluster without a node.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more node. Whatever is set on a layer can be set on it; only
+    /// [`namespace`](PrimacronLayer::namespace) is without meaning: the cluster is one by itself.
+    #[must_use]
+    pub fn layer(&self) -> PrimacronLayer {
+        PrimacronLayer::with_memory(self.memory.of_another())
+    }
+}

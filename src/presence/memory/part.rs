@@ -1,0 +1,198 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    message::User,
+    presence::{
+        job::{Lookup, Reply, commitment},
+        keys::{member, parse_member},
+        value::Entry,
+    },
+};
+
+/// One bucket of the directory.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    marker: Option<Arc<str>>,
+    /// Entries by account and session; no account without one.
+    pub(super) accounts: BTreeMap<String, BTreeMap<String, String>>,
+    /// Under what a node has written all its part.
+    written: BTreeMap<String, String>,
+    /// What a node has written, as members; no node without one.
+    index: BTreeMap<String, BTreeSet<String>>,
+    /// Who is followed and who follows, as members, by account; no account without one.
+    follows: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What a node wants to put there.
+pub(super) struct Wish {
+    pub(super) epoch: u64,
+    pub(super) generation: u64,
+    pub(super) force: bool,
+    /// The store's clock.
+    pub(super) time: u64,
+}
+
+impl Part {
+    pub(super) fn marker_or(&mut self, make: impl FnOnce() -> Arc<str>) -> Arc<str> {
+        Arc::clone(self.marker.get_or_insert_with(make))
+    }
+
+    pub(super) fn entry(&self, account: &str, session: &str) -> Option<&str> {
+        let value = self.accounts.get(account)?.get(session)?;
+        Some(value)
+    }
+
+    pub(super) fn of_account(&self, account: &str) -> impl Iterator<Item = (String, String)> {
+        let sessions = self.accounts.get(account).into_iter().flatten();
+        sessions.map(|(session, value)| (session.clone(), value.clone()))
+    }
+
+    /// These entries, and who has written all.
+    pub(super) fn lookup(&self, entries: impl IntoIterator<Item = (String, String)>) -> Lookup {
+        Lookup {
+            entries: entries.into_iter().collect(),
+            marker: self.marker.as_deref().map(str::to_owned),
+            written: self.written.clone().into_iter().collect(),
+        }
+    }
+
+    pub(super) fn put(&mut self, node: &str, user: &User, wish: &Wish, marker: Arc<str>) -> Reply {
+        let other = self.entry(user.account(), user.session());
+        let other = other.map(str::to_owned);
+        let entry = other.as_deref().and_then(Entry::parse);
+        let old = entry.as_ref().map_or(0, |entry| entry.generation);
+        let here = entry.as_ref().is_some_and(|entry| &*entry.node == node);
+        let mine = here && entry.is_some_and(|entry| *entry.sid == *user.sid());
+        let force = wish.force || here;
+        let generation = match (mine, force) {
+            (true, _) => old.max(wish.generation),
+            (false, true) => wish.time.max(wish.generation).max(old.saturating_add(1)),
+            (false, false) => wish.generation,
+        };
+        let lost = !mine && !force && old >= generation;
+        if !lost {
+            let entry = Entry {
+                node: node.into(),
+                epoch: wish.epoch,
+                generation,
+                sid: user.sid().into(),
+            };
+            self.insert(node, user, entry.encode());
+        }
+        Reply::Put {
+            marker,
+            generation,
+            other: other.filter(|_| !mine),
+            lost,
+            followers: self.followers(user),
+        }
+    }
+
+    fn followers(&self, user: &User) -> Vec<String> {
+        let pairs = self.follows.get(user.account()).into_iter().flatten();
+        let head = member(user.session(), "");
+        let followers = pairs.filter_map(|pair| pair.strip_prefix(&*head));
+        followers.map(str::to_owned).collect()
+    }
+
+    pub(super) fn follow(&mut self, account: &str, pairs: &[String], on: bool) {
+        let all = self.follows.entry(account.to_owned()).or_default();
+        for pair in pairs {
+            if on {
+                all.insert(pair.clone());
+            } else {
+                all.remove(pair);
+            }
+        }
+        if all.is_empty() {
+            self.follows.remove(account);
+        }
+    }
+
+    pub(super) fn delete(&mut self, node: &str, user: &User) -> Reply {
+        let entry = self.entry(user.account(), user.session());
+        let entry = entry.and_then(Entry::parse);
+        let mine = entry.filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
+        if mine.is_some() {
+            self.remove_entry(user.account(), user.session());
+            self.remove_member(node, &member(user.account(), user.session()));
+        }
+        Reply::Delete {
+            marker: self.marker.clone(),
+            generation: mine.map(|entry| entry.generation),
+        }
+    }
+
+    pub(super) fn commit(&mut self, node: &str, marker: &str, epoch: u64) {
+        let commitment = commitment(marker, epoch);
+        self.written.insert(node.to_owned(), commitment);
+    }
+
+    pub(super) fn uncommit(&mut self, node: &str) {
+        self.written.remove(node);
+    }
+
+    /// Removes what a node wrote up to an epoch.
+    pub(super) fn reap(&mut self, node: &str, epoch: u64) -> Vec<(User, u64)> {
+        if self
+            .written
+            .get(node)
+            .is_some_and(|under| !outlasts(under, epoch))
+        {
+            self.written.remove(node);
+        }
+        let members = self.index.get(node).cloned().unwrap_or_default();
+        let mut reaped = Vec::new();
+        for member in members {
+            let Some((account, session)) = parse_member(&member) else {
+                continue;
+            };
+            let entry = self.entry(account, session).and_then(Entry::parse);
+            let entry = entry.filter(|entry| &*entry.node == node);
+            if entry.as_ref().is_some_and(|entry| entry.epoch > epoch) {
+                continue;
+            }
+            if let Some(entry) = entry {
+                self.remove_entry(account, session);
+                reaped.push((User::new(account, session, &entry.sid), entry.generation));
+            }
+            self.remove_member(node, &member);
+        }
+        reaped
+    }
+
+    fn insert(&mut self, node: &str, user: &User, value: String) {
+        let sessions = self.accounts.entry(user.account().to_owned()).or_default();
+        sessions.insert(user.session().to_owned(), value);
+        let index = self.index.entry(node.to_owned()).or_default();
+        index.insert(member(user.account(), user.session()));
+    }
+
+    fn remove_entry(&mut self, account: &str, session: &str) {
+        if let Some(sessions) = self.accounts.get_mut(account) {
+            sessions.remove(session);
+            if sessions.is_empty() {
+                self.accounts.remove(account);
+            }
+        }
+    }
+
+    fn remove_member(&mut self, node: &str, member: &str) {
+        if let Some(index) = self.index.get_mut(node) {
+            index.remove(member);
+            if index.is_empty() {
+                self.index.remove(node);
+            }
+        }
+    }
+}
+
+/// Whether what was written under a commitment is of a later epoch, or makes no sense.
+fn outlasts(commitment: &str, epoch: u64) -> bool {
+    let under = commitment.rsplit_once('|');
+    let under = under.and_then(|(_, epoch)| epoch.parse::<u64>().ok());
+    under.is_none_or(|under| under > epoch)
+}

@@ -1,0 +1,109 @@
+//! What only the tests of presence do to the directory.
+
+use super::{LATEST, Memory};
+use crate::{
+    condition::Condition,
+    error::StoreError,
+    message::User,
+    presence::{
+        job::Job,
+        keys::{BUCKETS, bucket},
+        liveness::Corpse,
+        value::Lease,
+    },
+};
+
+/// Writes on their way.
+#[derive(Debug)]
+pub(super) struct Stranded {
+    at: u64,
+    node: String,
+    jobs: Vec<Job>,
+}
+
+impl Memory {
+    /// Loses some buckets, as when one master of a Cluster is lost alone.
+    pub(in crate::presence) fn flush_buckets(&self, range: std::ops::Range<u8>) {
+        let mut data = self.data.lock();
+        data.buckets.retain(|bucket, _| !range.contains(bucket));
+    }
+
+    /// From now on nobody reaches it, or everybody does.
+    pub(in crate::presence) fn stall(&self, unreachable: bool) {
+        self.access.store().set(if unreachable {
+            Condition::Away
+        } else {
+            Condition::Well
+        });
+    }
+
+    /// From now on the clock stands at so many microseconds.
+    pub(in crate::presence) fn set_time(&self, micros: u64) {
+        let mut data = self.data.lock();
+        data.time = Some(micros);
+        if self.access.check().is_err() {
+            return;
+        }
+        let due = data.stranded.extract_if(.., |one| one.at <= micros);
+        for Stranded { node, jobs, .. } in due.collect::<Vec<_>>() {
+            for job in &jobs {
+                data.apply(&node, job);
+            }
+        }
+    }
+
+    /// These writes arrive so many microseconds later than they were given up.
+    pub(in crate::presence) fn strand(&self, node: &str, jobs: &[Job], later: u64) {
+        let mut data = self.data.lock();
+        let stranded = Stranded {
+            at: data.time() + LATEST + 1 + later,
+            node: node.to_owned(),
+            jobs: jobs.to_vec(),
+        };
+        data.stranded.push(stranded);
+    }
+
+    /// Somebody declares a node dead that is not.
+    pub(in crate::presence) fn declare_dead(&self, node: &str) {
+        let mut data = self.data.lock();
+        let row = data.leases.get(node).and_then(|row| Lease::parse(row));
+        let dead = row.map(|row| Lease { dead: true, ..row }.encode());
+        data.leases
+            .insert(node.to_owned(), dead.unwrap_or_default());
+    }
+
+    /// Puts an entry there that nobody knows of.
+    pub(in crate::presence) fn plant(&self, account: &str, session: &str, value: &str) {
+        let mut data = self.data.lock();
+        let part = data.buckets.entry(bucket(account)).or_default();
+        let sessions = part.accounts.entry(account.to_owned()).or_default();
+        sessions.insert(session.to_owned(), value.to_owned());
+    }
+
+    /// Every entry as it is stored.
+    pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
+        let data = self.data.lock();
+        let accounts = data.buckets.values().flat_map(|part| &part.accounts);
+        let entries = accounts.flat_map(|(account, sessions)| {
+            sessions
+                .iter()
+                .map(|(session, value)| (account.clone(), session.clone(), value.clone()))
+        });
+        entries.collect()
+    }
+
+    /// Everything that a reaper does for one node.
+    pub(in crate::presence) fn clear_up(
+        &self,
+        corpse: &Corpse,
+    ) -> Result<Vec<(User, u64)>, StoreError> {
+        let mut reaped = Vec::new();
+        if !corpse.lease.dead && !self.bury_now(corpse)? {
+            return Ok(reaped);
+        }
+        for bucket in 0..BUCKETS {
+            reaped.append(&mut self.reap_now(&corpse.node, corpse.lease.epoch, bucket)?);
+        }
+        Ok(reaped)
+    }
+}
