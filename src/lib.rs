@@ -206,6 +206,8 @@ pub use crate::{
     service::Primacron,
 };
 
+#[cfg(feature = "msgpack")]
+pub use crate::message::MsgPack;
 #[cfg(feature = "redis")]
 pub use crate::redis::{IntoRedis, Redis};
 
