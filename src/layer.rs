@@ -1,5 +1,6 @@
 mod bus;
 mod presence;
+mod router;
 mod settings;
 
 use std::{fmt, sync::Arc};
@@ -15,13 +16,12 @@ use crate::{
     config::{ConfigError, Settings},
     connection::{Cloned, Endpoint, Handler, PerUser},
     gate::Gate,
-    message::{
-        Args, Codec, IntoVerdict, Refusal, User, Validators, asking, shape, shape_and_rules,
-    },
+    message::{Args, Codec, IntoVerdict, Refusal, User, Validators},
     node::{Handle, Memory, Owner},
     notice::{Notice, Noticeboard},
     service::Primacron,
     shared::Shared,
+    validate::{asking, shape, shape_and},
 };
 
 /// Adds an Engine.IO endpoint to a tower service, and a [`Service`](tower_service::Service) of
@@ -222,10 +222,7 @@ impl<M> PrimacronLayer<M> {
         F: Fn(&T, &User) -> Result<(), E> + Send + Sync + 'static,
         E: Into<Refusal> + 'static,
     {
-        self.with_validators(
-            |all| all.insert(event, shape_and_rules::<T, F, E>(rules)),
-            event,
-        )
+        self.with_validators(|all| all.insert(event, shape_and(rules)), event)
     }
 
     /// Decides by asking somebody. While the future is pending, nothing more is read from that

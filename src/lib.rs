@@ -52,6 +52,11 @@
 //! the client hears an event of the notice's name: `error::json`, `error::invalid`,
 //! `error::validation` or `error::handler`.
 //!
+//! # Handlers by event
+//!
+//! A [`router::EventRouter`] hands each event to an async function of its own, whose typed arguments
+//! bring their validator along; [`PrimacronLayer::router`] takes it as it stands.
+//!
 //! # Back-pressure
 //!
 //! The handler is asked for readiness with a validated message in hand, and while a message waits,
@@ -78,6 +83,9 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
+//! | `garde` | no | [`validate::garde`](mod@validate): types with rules of `garde` |
+//! | `json-schema` | no | [`validate::json_schema`](mod@validate): arguments by JSON Schema |
+//! | `msgpack` | no | `MsgPack`: messages as MessagePack in binary frames |
 //! | `metrics` | no | `metrics`: what goes on, counted behind the facade of that name |
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
@@ -93,14 +101,16 @@
 //!
 //! - `engine`: Engine.IO without input and output: packets, payloads, query, heartbeat, upgrade.
 //! - `websocket`: RFC 6455 without input and output, for a server.
-//! - `message`: codecs, arguments, validators, [`Message`], [`Reply`], [`Socket`].
+//! - `message`: codecs, arguments, verdicts, [`Message`], [`Reply`], [`Socket`].
+//! - [`validate`]: ready-made validators.
 //! - `error`, `notice`, `metrics`, `spans`, `config`, `account`, `gate`: what goes wrong, what is told,
 //!   counted and traced, what is set, who may connect.
-//! - `redis`: a connection out of any pool, and scripts. `reach`: whether nodes in one process reach
+//! - `redis`: a connection out of any pool, and scripts. `condition`: whether nodes in one process reach
 //!   what they share in its place.
 //! - `presence`: who is connected where: a core without input and output, its task, its stores.
 //! - `bus`: what nodes ask of one another, and how it gets there.
 //! - `connection`: the life of a connection, its queue, the registry of all of them.
+//! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
@@ -113,6 +123,7 @@ mod body;
 mod bus;
 mod client;
 mod cluster;
+mod condition;
 mod config;
 mod connection;
 mod engine;
@@ -131,10 +142,10 @@ mod notice;
 #[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
-mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod respond;
+pub mod router;
 mod serve;
 mod service;
 mod shared;
@@ -142,6 +153,7 @@ mod spans;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+pub mod validate;
 mod websocket;
 
 pub use crate::{

@@ -19,7 +19,10 @@ use std::{
 
 use allocation_counter::measure;
 use axum::Router;
-use primacron::{Args, Handle, Handler, Message, PrimacronLayer, Reply, Socket, To, User};
+use primacron::{
+    Args, Handle, Handler, MakeHandler, Message, PrimacronLayer, Reply, Socket, To, User,
+    router::EventRouter,
+};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -40,10 +43,14 @@ struct Bench {
 
 impl Bench {
     fn with(handler: impl Handler + Clone + Sync + 'static) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let layer = PrimacronLayer::in_memory()
             .validate("echo", |args: &Args, _: &User| args.get::<&str>(0).is_ok())
             .service(handler);
+        Self::of(layer)
+    }
+
+    fn of(layer: PrimacronLayer<impl MakeHandler>) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let handle = layer.handle();
         let app = Router::new().layer(layer);
         let listener = runtime
@@ -117,10 +124,20 @@ fn sink(seen: &Arc<AtomicUsize>, done: &Arc<Notify>) -> impl Handler + Clone + S
 fn received(messages_a_write: usize, in_step: bool) -> u64 {
     let (seen, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let bench = Bench::with(sink(&seen, &done));
+    rounds(&bench, &seen, &done, messages_a_write, in_step)
+}
+
+fn rounds(
+    bench: &Bench,
+    seen: &Arc<AtomicUsize>,
+    done: &Arc<Notify>,
+    messages_a_write: usize,
+    in_step: bool,
+) -> u64 {
     let mut count = 0;
     // The first round warms up.
     for _ in 0..2 {
-        let seen = Arc::clone(&seen);
+        let seen = Arc::clone(seen);
         let writes = bench.client(move |client| {
             let frames = frame().repeat(messages_a_write);
             let mut written = seen.load(Ordering::SeqCst);
@@ -148,6 +165,32 @@ fn a_received_message_costs_no_allocation() {
             "{count} for {MESSAGES} messages, {messages_a_write} a write"
         );
     }
+}
+
+#[test]
+fn a_routed_message_costs_the_future_of_its_handler() {
+    let (seen, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (counted, told) = (Arc::clone(&seen), Arc::clone(&done));
+    let handle = move |_: Message| {
+        if (counted.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(MESSAGES) {
+            told.notify_one();
+        }
+        // As large as what an async function keeps: a future of no size costs nothing.
+        let kept = [0_u8; 64];
+        async move { drop(std::hint::black_box(kept)) }
+    };
+    let layer = PrimacronLayer::in_memory().router(EventRouter::new().on_validated(
+        "echo",
+        |args: &Args, _: &User| args.get::<&str>(0).is_ok(),
+        handle,
+    ));
+
+    let count = rounds(&Bench::of(layer), &seen, &done, 1, true);
+
+    assert!(
+        count <= MESSAGES as u64 + 2,
+        "{count} for {MESSAGES} messages"
+    );
 }
 
 /// A read that ends in the middle of a message keeps the beginning of it.

@@ -29,7 +29,7 @@ const ANSWER: usize = 64;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What is known of another node is forgotten when it is gone, and after that time.
-pub(super) const FORGET: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_secs(600);
 
 /// What there is to be thought of a node.
 pub(super) type Lives<'a> = &'a dyn Fn(&str) -> Life;

@@ -19,7 +19,7 @@ use super::{
     marks::Marks,
     memory::{Hub, InHub},
 };
-use crate::{config::Settings, notice::Noticeboard, presence::Life};
+use crate::{config::Settings, metrics::Metrics, notice::Noticeboard, presence::Life};
 
 /// Says what there is to be thought of a node.
 pub(crate) type Lives = Arc<dyn Fn(&str) -> Life + Send + Sync>;
@@ -59,6 +59,7 @@ pub(super) struct Shared {
     pub(super) inboxes: Arc<dyn Inboxes>,
     pub(super) lives: Lives,
     pub(super) notices: Noticeboard,
+    pub(super) metrics: Metrics,
     /// How often the inbox is renewed.
     pub(super) lease: Duration,
     /// How long the last words may take.
@@ -93,6 +94,18 @@ impl Bus {
         Self::pair(node, Arc::new(inboxes), settings, lives)
     }
 
+    /// The bus of a node among others that use the same Redis, and its task.
+    #[cfg(feature = "redis")]
+    pub(crate) fn in_redis(
+        redis: crate::redis::Redis,
+        node: &str,
+        settings: &Settings,
+        lives: Lives,
+    ) -> (Self, BusTask) {
+        let inboxes = super::redis::open(redis, node, settings);
+        Self::pair(node, inboxes, settings, lives)
+    }
+
     /// A handle and the task that it talks to, without spawning it.
     pub(super) fn pair(
         node: &str,
@@ -107,6 +120,7 @@ impl Bus {
             inboxes,
             lives,
             notices: settings.notices.clone(),
+            metrics: settings.metrics.clone(),
             lease: settings.presence.lease,
             patience: settings.presence.command_timeout,
             news: Notify::new(),

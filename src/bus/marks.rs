@@ -1,12 +1,17 @@
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::RandomState;
 
-use super::{
-    core::{FORGET, Lives},
-    entry::Head,
-};
+use super::{core::Lives, entry::Head};
 use crate::presence::Life;
+
+/// A sender is forgotten when it is gone and was silent for that time: a node that had stood still
+/// repeats what it was about to repeat.
+const FORGET: Duration = Duration::from_secs(24 * 3600);
 
 /// So many senders are remembered at most.
 const MOST: usize = 10_000;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::inboxes::{Appended, Failed, Inboxes, Later};
-use crate::{config::BusSettings, error::StoreError, reach::Reach};
+use crate::{condition::Access, config::BusSettings, error::StoreError};
 
 /// How long a read waits for something.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -25,14 +25,14 @@ const EXPIRY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hub {
     inboxes: Arc<Mutex<HashMap<Arc<str>, Inbox>>>,
-    reach: Reach,
+    access: Access,
 }
 
 impl Hub {
     /// The same inboxes as one node sees them.
-    pub(crate) fn seen(&self, reach: Reach) -> Self {
+    pub(crate) fn seen(&self, access: Access) -> Self {
         let inboxes = Arc::clone(&self.inboxes);
-        Self { inboxes, reach }
+        Self { inboxes, access }
     }
 
     /// Loses all of them.
@@ -91,8 +91,8 @@ impl InHub {
         }
     }
 
-    async fn reach(&self) -> Result<(), StoreError> {
-        self.hub.reach.answer(self.patience).await
+    async fn access(&self) -> Result<(), StoreError> {
+        self.hub.access.answer(self.patience).await
     }
 
     fn open(&self) {
@@ -145,7 +145,7 @@ impl InHub {
 impl Inboxes for InHub {
     fn renew(&self) -> Later<'_, ()> {
         Box::pin(async {
-            self.reach().await?;
+            self.access().await?;
             self.open();
             Ok(())
         })
@@ -153,9 +153,9 @@ impl Inboxes for InHub {
 
     fn append<'a>(&'a self, to: &'a str, entry: Bytes) -> Later<'a, Appended, Failed> {
         Box::pin(async move {
-            match self.reach().await {
+            match self.access().await {
                 Ok(()) => Ok(self.put(to, entry)),
-                Err(error) if self.hub.reach.check().is_err() => Err(Failed::Surely(error)),
+                Err(error) if self.hub.access.check().is_err() => Err(Failed::Surely(error)),
                 // As with Redis: who has waited in vain knows nothing.
                 Err(error) => Err(Failed::Perhaps(error)),
             }
@@ -164,14 +164,14 @@ impl Inboxes for InHub {
 
     fn read(&self) -> Later<'_, Vec<Bytes>> {
         Box::pin(async {
-            self.reach().await?;
+            self.access().await?;
             // Others in this process get a turn, however much there is.
             yield_now().await;
             match self.take() {
                 Ok(entries) => Ok(entries),
                 Err(news) => {
                     drop(timeout(BLOCK, news.notified()).await);
-                    self.reach().await?;
+                    self.access().await?;
                     Ok(self.take().unwrap_or_default())
                 }
             }
@@ -180,7 +180,7 @@ impl Inboxes for InHub {
 
     fn close(&self) -> Later<'_, Vec<Bytes>> {
         Box::pin(async {
-            self.reach().await?;
+            self.access().await?;
             let inbox = self.hub.inboxes.lock().remove(&self.node);
             Ok(inbox.map_or_else(Vec::new, |inbox| {
                 inbox.entries.into_iter().skip(inbox.read).collect()

@@ -36,6 +36,8 @@ mod marks;
 mod memory;
 mod outcome;
 mod peer;
+#[cfg(feature = "redis")]
+mod redis;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -13,6 +16,9 @@ use super::{
 /// Who waits for the answer of a call.
 pub(super) type Waiter = oneshot::Sender<Result<Answer, Unreached>>;
 
+/// An entry that may have been appended is repeated no longer than that.
+const REPEATS: Duration = Duration::from_secs(60);
+
 /// What is on its way to one other node, and what is awaited from it.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -21,9 +27,13 @@ pub(super) struct Peer {
     /// The first number.
     since: u64,
     waiting: Batch,
+    /// That of the newest batch.
+    label: u64,
     under_way: Option<Sealed>,
     /// Whether the entry under way may have been appended by an attempt before this one.
     ambiguous: bool,
+    /// When the entry under way was made.
+    began: Instant,
     calls: HashMap<u64, Asked, RandomState>,
     /// Somebody looks after it.
     pub(super) tended: bool,
@@ -60,8 +70,10 @@ impl Peer {
             seq: since,
             since,
             waiting: Batch::new(node, 0),
+            label: 0,
             under_way: None,
             ambiguous: false,
+            began: now,
             calls: HashMap::default(),
             tended: false,
             failing: false,
@@ -96,7 +108,7 @@ impl Peer {
 
     pub(super) fn ask(&mut self, id: u64, waiter: Waiter, write: impl FnOnce(&mut Vec<u8>)) {
         self.waiting.add(Kind::Asked(id), write);
-        let label = self.waiting.first;
+        let label = self.label;
         self.calls.insert(id, Asked { label, waiter });
     }
 
@@ -118,13 +130,17 @@ impl Peer {
 
     /// The entry that is to be appended now.
     pub(super) fn next(&mut self, now: Instant, node: &str) -> Option<Bytes> {
+        if now.saturating_duration_since(self.began) > REPEATS {
+            // Who waits for it has given up, and the other node may not know it any more.
+            self.refused(Unreached::Unknown);
+        }
         if self.under_way.is_none() {
             self.waiting.compact(now);
             if self.waiting.is_empty() {
                 return None;
             }
-            let later = Batch::new(node, self.waiting.first + 1);
-            let mut batch = std::mem::replace(&mut self.waiting, later);
+            self.began = now;
+            let mut batch = self.take_waiting(node);
             self.under_way = Some(batch.seal(self.seq, self.since));
         }
         self.under_way.as_ref().map(|sealed| sealed.bytes.clone())
@@ -200,9 +216,16 @@ impl Peer {
             self.pass();
         }
         if !self.waiting.is_empty() {
-            self.waiting = Batch::new(node, self.waiting.first + 1);
+            self.take_waiting(node);
         }
         self.failing = false;
+    }
+
+    fn take_waiting(&mut self, node: &str) -> Batch {
+        // Above those of all batches that this one was made of.
+        self.label += 1;
+        let later = Batch::new(node, self.label);
+        std::mem::replace(&mut self.waiting, later)
     }
 
     /// That number is used.

@@ -51,6 +51,10 @@ pub trait MakeHandler: Send + Sync + 'static {
     fn remake(&self) -> Option<Self::Handler> {
         None
     }
+
+    /// Tells it of the message that it is about to be asked for readiness for.
+    #[doc(hidden)]
+    fn prepare(_handler: &mut Self::Handler, _message: &Message) {}
 }
 
 /// One clone of a service a connection; made by

@@ -32,10 +32,10 @@ pin_project! {
         make: Arc<M>,
         handler: M::Handler,
         waiting: Waiting,
-        // That of the message that waits.
-        span: Span,
         // Others hear what comes through.
         followed: bool,
+        // That of the message that waits.
+        span: Span,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -72,8 +72,8 @@ impl<M: MakeHandler> Pipeline<M> {
             handler,
             make,
             waiting: Waiting::Nobody,
-            span: Span::none(),
             followed: false,
+            span: Span::none(),
             calls: Calls::new(),
         }
     }
@@ -131,14 +131,16 @@ impl<M: MakeHandler> Pipeline<M> {
                         report::refused(connection, refused);
                     }
                 }
-                Waiting::Handler { asked, .. } => {
+                Waiting::Handler { message, asked } => {
                     if this.calls.len() >= connection.endpoint().settings.concurrency() {
                         return Intake::Held;
                     }
                     if !*asked && !connection.has_room() {
                         return Intake::Full;
                     }
-                    *asked = true;
+                    if !mem::replace(asked, true) {
+                        M::prepare(this.handler, message);
+                    }
                     if self.as_mut().poll_dispatch(cx, connection).is_pending() {
                         return Intake::Held;
                     }

@@ -24,9 +24,17 @@ pub(crate) struct Validators {
 impl Validators {
     /// Registers the validator of an event; gives back `false` when there is one already.
     pub(crate) fn insert(&mut self, event: &str, validator: impl Validator + 'static) -> bool {
-        self.by_event
-            .insert(event.into(), Arc::new(validator))
-            .is_none()
+        self.insert_shared(event, Arc::new(validator))
+    }
+
+    /// As [`insert`](Self::insert), for one that others have too.
+    pub(crate) fn insert_shared(&mut self, event: &str, validator: Arc<dyn Validator>) -> bool {
+        self.by_event.insert(event.into(), validator).is_none()
+    }
+
+    /// Every event and who decides about it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Arc<dyn Validator>)> {
+        self.by_event.iter().map(|(event, it)| (&**event, it))
     }
 
     /// Takes a message through codec and validator.

@@ -25,7 +25,7 @@ pub(crate) use self::{
     frame::Frame,
     reply::ReplyBody,
     socket::{FOLLOW_GAP, Outlet, PushError, encode_event, is_reserved, push},
-    validator::{asking, shape, shape_and_rules},
+    validator::Found,
 };
 pub use self::{
     args::{Args, ArgsError},

@@ -1,7 +1,5 @@
 use std::{any::Any, fmt, pin::Pin};
 
-use serde::de::DeserializeOwned;
-
 use super::{Args, ArgsError, User};
 
 /// What a client hears of arguments that are not what was asked for.
@@ -64,9 +62,9 @@ impl From<ArgsError> for Refusal {
 }
 
 /// What a validator found.
-pub struct Verdict(pub(super) Found);
+pub struct Verdict(pub(crate) Found);
 
-pub(super) enum Found {
+pub(crate) enum Found {
     Pass,
     /// These arguments instead.
     Replace(Args),
@@ -164,49 +162,5 @@ where
 {
     fn validate(&self, args: &Args, user: &User) -> Verdict {
         self(args, user).into_verdict()
-    }
-}
-
-/// The shape of a serde type.
-pub(crate) fn shape<T>() -> impl Validator
-where
-    T: DeserializeOwned + Send + 'static,
-{
-    |args: &Args, _: &User| match args.parse::<T>() {
-        Ok(value) => Verdict::parsed(value),
-        Err(error) => Verdict::refuse(error.into()),
-    }
-}
-
-/// The shape of a serde type, then rules about its value.
-pub(crate) fn shape_and_rules<T, F, E>(rules: F) -> impl Validator
-where
-    T: DeserializeOwned + Send + 'static,
-    F: Fn(&T, &User) -> Result<(), E> + Send + Sync,
-    E: Into<Refusal>,
-{
-    move |args: &Args, user: &User| {
-        let value = match args.parse::<T>() {
-            Ok(value) => value,
-            Err(error) => return Verdict::refuse(error.into()),
-        };
-        match rules(&value, user) {
-            Ok(()) => Verdict::parsed(value),
-            Err(error) => Verdict::refuse(error.into()),
-        }
-    }
-}
-
-/// A validator that must ask somebody.
-pub(crate) fn asking<F, R>(ask: F) -> impl Validator
-where
-    F: Fn(Args, User) -> R + Send + Sync,
-    R: Future<Output: IntoVerdict> + Send + 'static,
-{
-    move |args: &Args, user: &User| {
-        let answer = ask(args.clone(), user.clone());
-        Verdict(Found::Later(Box::pin(async move {
-            answer.await.into_verdict()
-        })))
     }
 }

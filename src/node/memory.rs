@@ -1,11 +1,11 @@
-use crate::{bus::Hub, presence, reach::Reach};
+use crate::{bus::Hub, condition::Access, presence};
 #[cfg(feature = "testing")]
-use crate::{node::Handle, reach::Switch};
+use crate::{condition::Switch, node::Handle};
 
 /// What the nodes of one process share in place of Redis, as one of them sees it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    reach: Reach,
+    access: Access,
     directory: presence::Memory,
     hub: Hub,
 }
@@ -14,19 +14,19 @@ impl Memory {
     /// The same as another node sees it.
     pub(crate) fn of_another(&self) -> Self {
         Self {
-            reach: self.reach.of_another(),
+            access: self.access.of_another(),
             directory: self.directory.clone(),
             hub: self.hub.clone(),
         }
     }
 
     pub(super) fn directory(&self) -> presence::Memory {
-        self.directory.seen(self.reach.clone())
+        self.directory.seen(self.access.clone())
     }
 
     #[expect(dead_code, reason = "the verbs are to come")]
     pub(super) fn hub(&self) -> Hub {
-        self.hub.seen(self.reach.clone())
+        self.hub.seen(self.access.clone())
     }
 }
 
@@ -40,12 +40,12 @@ impl Memory {
 
     /// The condition of what is shared.
     pub(crate) const fn store(&self) -> &Switch {
-        self.reach.store()
+        self.access.store()
     }
 
     /// The condition of this node.
     pub(crate) const fn node(&self) -> &Switch {
-        self.reach.node()
+        self.access.node()
     }
 
     /// Loses everything.

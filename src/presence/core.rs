@@ -200,8 +200,19 @@ impl Core {
         self.directory.take_batch(now, self.epoch, max)
     }
 
+    /// What is to be asked of buckets whose server was not reached, beside the other batches.
+    pub(super) fn take_probes(&self) -> Vec<Job> {
+        self.directory.take_probes()
+    }
+
+    /// Whether the store of an account was not reached at the last attempt.
+    pub(super) fn is_away(&self, account: &str) -> bool {
+        self.online == Some(false) || self.directory.has_lost(account)
+    }
+
     pub(super) fn settle(
         &mut self,
+        now: Instant,
         epoch: u64,
         jobs: Vec<Job>,
         results: Result<Vec<Result<Reply, StoreError>>, StoreError>,
@@ -213,7 +224,7 @@ impl Core {
             Ok(_) if epoch != self.epoch => {}
             Ok(results) => {
                 for (job, result) in jobs.into_iter().zip(results) {
-                    self.directory.settle(job, result, &mut events);
+                    self.directory.settle(job, result, now, &mut events);
                 }
             }
             Err(error) => {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     job::Job,
     keys::{BUCKETS, bucket},
-    own::{Bucket, Own, Phase},
+    own::{Bucket, Clock, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
 
@@ -40,7 +40,9 @@ enum Fresh {
 /// The sessions of this node, and what of them is to be written.
 ///
 /// One batch is under way at a time: what [`take_batch`](Self::take_batch) gives is settled, or
-/// given up with [`give_up`](Self::give_up), before the next one.
+/// given up with [`give_up`](Self::give_up), before the next one. Buckets whose server was not
+/// reached are in none, so that the others do not wait for them: [`take_probes`](Self::take_probes)
+/// gives a batch of their own.
 pub(super) struct Directory {
     hasher: RandomState,
     buckets: Vec<Bucket>,
@@ -51,8 +53,8 @@ pub(super) struct Directory {
     checks: Vec<u8>,
     refused: Vec<User>,
     overflowed: bool,
-    /// The store's clock in microseconds, at an instant.
-    clock: Option<(Instant, u64)>,
+    /// The store's clock, by the last heartbeat.
+    clock: Option<Clock>,
 }
 
 impl Directory {
@@ -87,7 +89,9 @@ impl Directory {
         };
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
         let older = bucket.insert(own, &self.hasher);
-        self.queue.push_back(Fresh::Put(user.clone()));
+        if !bucket.is_lost() {
+            self.queue.push_back(Fresh::Put(user.clone()));
+        }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
             self.push_delete(older.user);
@@ -124,6 +128,11 @@ impl Directory {
         self.buckets.iter().map(Bucket::len).sum()
     }
 
+    /// Whether the server of an account was not reached.
+    pub(super) fn has_lost(&self, account: &str) -> bool {
+        self.buckets[usize::from(bucket(account))].is_lost()
+    }
+
     /// The marker under which a bucket is written completely.
     pub(super) fn complete_under(&self, bucket: u8) -> Option<&Arc<str>> {
         let bucket = &self.buckets[usize::from(bucket)];
@@ -140,7 +149,12 @@ impl Directory {
     }
 
     pub(super) fn set_clock(&mut self, now: Instant, micros: u64) {
-        self.clock = Some((now, micros));
+        self.clock = Some(Clock::new(now, micros));
+    }
+
+    /// The clock of the server of a bucket.
+    fn clock_of(&self, bucket: u8) -> Option<Clock> {
+        self.buckets[usize::from(bucket)].clock.or(self.clock)
     }
 
     /// The store may have lost something: all is written again, under the same epoch.
@@ -156,12 +170,14 @@ impl Directory {
     pub(super) fn begin_epoch(&mut self) {
         self.start_over();
         self.queue.clear();
+        self.refused.clear();
         self.deletes = 0;
         self.uncommits.clear();
     }
 
     fn start_over(&mut self) {
-        for bucket in &mut self.buckets {
+        // What is lost begins anew when it is found again.
+        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.is_lost()) {
             bucket.marker = None;
             bucket.start_over();
         }
@@ -171,7 +187,11 @@ impl Directory {
 
     /// Looks whether these buckets are still as we left them.
     pub(super) fn check(&mut self, buckets: impl IntoIterator<Item = u8>) {
-        self.checks.extend(buckets);
+        for bucket in buckets {
+            if !self.checks.contains(&bucket) {
+                self.checks.push(bucket);
+            }
+        }
     }
 
     /// Tries again what was refused.
@@ -198,6 +218,10 @@ impl Directory {
                     busy[usize::from(bucket(user.account()))] = true;
                     self.put(&user, now, epoch)
                 }
+                Fresh::Delete(user) if self.has_lost(user.account()) => {
+                    self.refused.push(user);
+                    None
+                }
                 Fresh::Delete(user) => {
                     self.deletes -= 1;
                     Some(Job::Delete { user })
@@ -217,11 +241,16 @@ impl Directory {
             let bucket = &self.buckets[place];
             let written = matches!(&bucket.phase, Phase::Writing(left) if left.is_empty());
             let check = bucket.is_complete() && self.checks.contains(&index);
-            if !busy[place] && (written || check) && jobs.len() < max {
+            if !busy[place]
+                && (written || check)
+                && jobs.len() < max
+                && let Some(clock) = self.clock_of(index)
+            {
                 jobs.push(Job::Commit {
                     bucket: index,
                     expected: bucket.marker.clone(),
                     epoch,
+                    sent: clock.read(now),
                 });
             }
         }
@@ -229,23 +258,24 @@ impl Directory {
         jobs
     }
 
+    /// Asks for the buckets whose server was not reached, by taking back that they are written.
+    pub(super) fn take_probes(&self) -> Vec<Job> {
+        let lost = (0..BUCKETS).filter(|bucket| self.buckets[usize::from(*bucket)].is_lost());
+        lost.map(|bucket| Job::Uncommit { bucket }).collect()
+    }
+
     fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
-        let (at, micros) = self.clock?;
+        let clock = self.clock_of(bucket(user.account()))?;
         let hasher = self.hasher.clone();
         let own = self.bucket_of(user).get_mut(user, &hasher)?;
         let first = !std::mem::replace(&mut own.attempted, true);
         let age = now.saturating_duration_since(own.opened);
-        let since = i128::try_from(own.opened.saturating_duration_since(at).as_micros());
-        let before = i128::try_from(at.saturating_duration_since(own.opened).as_micros());
-        let opened = i128::from(micros) + since.unwrap_or(0) - before.unwrap_or(0);
-        let generation = own
-            .generation
-            .unwrap_or_else(|| u64::try_from(opened.max(1)).unwrap_or(1));
         Some(Job::Put {
             user: user.clone(),
             epoch,
-            generation,
+            generation: own.generation.unwrap_or_else(|| clock.read(own.opened)),
             force: first && age < FRESH,
+            sent: clock.read(now),
         })
     }
 
@@ -281,6 +311,7 @@ impl Directory {
     fn push_delete(&mut self, user: User) {
         if self.deletes >= self.max_deletes {
             self.queue.retain(|fresh| matches!(fresh, Fresh::Put(_)));
+            self.refused.clear();
             self.deletes = 0;
             self.overflowed = true;
             return;

@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
+    job::Lookup,
     keys::Keys,
     liveness::Periods,
     memory::Memory,
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) beats: watch::Sender<u64>,
     /// There is something to write.
     pub(super) news: Notify,
+    /// A write failed.
+    pub(super) trouble: Notify,
     pub(super) ending: watch::Sender<bool>,
     pub(super) ended: watch::Sender<bool>,
     /// What keeps the store from being reached.
@@ -97,6 +100,7 @@ impl Presence {
             hurry: Notify::new(),
             beats: watch::Sender::new(0),
             news: Notify::new(),
+            trouble: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             outlived: AtomicU64::new(0),
@@ -113,26 +117,26 @@ impl Presence {
     pub(crate) fn connect(&self, user: &User) -> Storing {
         let (waiter, stored) = oneshot::channel();
         let mut core = self.shared.core.lock();
-        let offline = core.state() == PresenceState::Offline;
-        let waiter = (!offline).then_some(waiter);
+        let away = core.is_away(user.account());
+        let waiter = (!away).then_some(waiter);
         core.directory.connect(user, now(), waiter);
         drop(core);
         self.shared.news.notify_one();
-        if offline {
+        if away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, true);
         }
-        Storing((!offline).then_some(stored))
+        Storing((!away).then_some(stored))
     }
 
     /// A connection ends. It may do so twice.
     pub(crate) fn disconnect(&self, user: &User) {
         let mut core = self.shared.core.lock();
         let was_there = core.directory.disconnect(user);
-        let offline = core.state() == PresenceState::Offline;
+        let away = core.is_away(user.account());
         drop(core);
         self.shared.news.notify_one();
-        if was_there && offline {
+        if was_there && away {
             let cause = self.shared.cause.lock().clone();
             self.shared.tell_failure(user, &cause, false);
         }
@@ -157,6 +161,9 @@ impl Presence {
     pub(crate) async fn find(&self, account: &str, session: &str) -> Find {
         if let Some(here) = self.find_here(account, session) {
             return here;
+        }
+        if self.shared.core.lock().directory.has_lost(account) {
+            return Find::Uncertain;
         }
         for full in [false, true] {
             let Ok(lookup) = self.shared.store.find(account, session, full).await else {
@@ -199,8 +206,14 @@ impl Presence {
     }
 
     pub(crate) async fn sessions(&self, account: &str) -> Sessions {
-        let read = self.shared.store.sessions(account).await;
-        let lookup = read.unwrap_or_default();
+        let lost = self.shared.core.lock().directory.has_lost(account);
+        let lookup = match lost {
+            true => Lookup::default(),
+            false => {
+                let read = self.shared.store.sessions(account).await;
+                read.unwrap_or_default()
+            }
+        };
         let (sessions, nonsense) = self
             .shared
             .core

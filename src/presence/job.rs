@@ -15,6 +15,8 @@ pub(super) enum Job {
         generation: u64,
         /// Whether it takes the place of any other entry; else only of an older one.
         force: bool,
+        /// When it was sent, by the store's clock as far as we know it.
+        sent: u64,
     },
     /// Removes an entry if it is still this connection's.
     Delete { user: User },
@@ -23,6 +25,8 @@ pub(super) enum Job {
         bucket: u8,
         expected: Option<Arc<str>>,
         epoch: u64,
+        /// When it was sent, by the store's clock as far as we know it.
+        sent: u64,
     },
     /// Takes that back.
     Uncommit { bucket: u8 },
@@ -46,8 +50,15 @@ pub(super) enum Reply {
     Commit {
         marker: Arc<str>,
         done: bool,
+        /// The store's clock, in microseconds.
+        time: u64,
     },
     Uncommit,
+    /// It came so late that its sender has given it up; nothing was done.
+    Late {
+        /// The store's clock, in microseconds.
+        time: u64,
+    },
 }
 
 /// The heartbeat of a node.

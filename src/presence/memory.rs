@@ -19,17 +19,20 @@ use super::{
     store::{Later, Reaped, Store, Written},
     value::Lease,
 };
-use crate::{error::StoreError, message::User, reach::Reach};
+use crate::{condition::Access, error::StoreError, message::User};
 
 /// So many evictions wait for a node to fetch them. Beyond that the oldest is dropped: the node
 /// finds out when it writes again.
 const EVICTIONS: usize = 1000;
 
+/// A write that is older, in microseconds, has been given up by its sender.
+const LATEST: u64 = 1_000_000;
+
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     data: Arc<Mutex<Data>>,
-    reach: Reach,
+    access: Access,
     /// How long a store may take that is stalled.
     patience: Duration,
 }
@@ -44,15 +47,17 @@ struct Data {
     since: Instant,
     #[cfg(test)]
     time: Option<u64>,
+    #[cfg(test)]
+    stranded: Vec<tests::Stranded>,
 }
 
 impl Memory {
     /// The same directory as one node sees it.
-    pub(crate) fn seen(&self, reach: Reach) -> Self {
+    pub(crate) fn seen(&self, access: Access) -> Self {
         let data = Arc::clone(&self.data);
         Self {
             data,
-            reach,
+            access,
             ..*self
         }
     }
@@ -77,7 +82,7 @@ impl Memory {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Data>, StoreError> {
-        self.reach.check()?;
+        self.access.check()?;
         Ok(self.data.lock())
     }
 
@@ -189,7 +194,11 @@ impl Data {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(bucket(user.account()));
                 let wish = part::Wish {
                     epoch: *epoch,
@@ -207,13 +216,17 @@ impl Data {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
+                if time.saturating_sub(*sent) > LATEST {
+                    return Reply::Late { time };
+                }
                 let (part, marker) = self.part_with_marker(*bucket);
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
                     part.commit(node, &marker, *epoch);
                 }
-                Reply::Commit { marker, done }
+                Reply::Commit { marker, done, time }
             }
             Job::Uncommit { bucket } => {
                 if let Some(part) = self.buckets.get_mut(bucket) {
@@ -255,6 +268,8 @@ impl Default for Data {
             since: Instant::now(),
             #[cfg(test)]
             time: None,
+            #[cfg(test)]
+            stranded: Vec::new(),
         }
     }
 }
@@ -308,7 +323,7 @@ impl Memory {
         what: impl FnOnce() -> Result<T, StoreError> + Send + 'a,
     ) -> Later<'a, T> {
         Box::pin(async move {
-            self.reach.answer(self.patience).await?;
+            self.access.answer(self.patience).await?;
             what()
         })
     }

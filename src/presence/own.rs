@@ -1,4 +1,8 @@
-use std::{hash::BuildHasher, sync::Arc, time::Instant};
+use std::{
+    hash::BuildHasher,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -25,6 +29,30 @@ pub(super) struct Bucket {
     sessions: HashTable<Own>,
     pub(super) marker: Option<Arc<str>>,
     pub(super) phase: Phase,
+    /// The clock of its server, once that told it.
+    pub(super) clock: Option<Clock>,
+}
+
+/// The store's clock in microseconds, as it was at an instant of ours, or a little later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    at: Instant,
+    micros: u64,
+}
+
+impl Clock {
+    pub(super) const fn new(at: Instant, micros: u64) -> Self {
+        Self { at, micros }
+    }
+
+    /// What it shows, or showed, at another instant.
+    pub(super) fn read(self, at: Instant) -> u64 {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let after = micros(at.saturating_duration_since(self.at));
+        let before = micros(self.at.saturating_duration_since(at));
+        let shown = self.micros.saturating_add(after).saturating_sub(before);
+        shown.max(1)
+    }
 }
 
 /// How much of our part of a bucket is written.
@@ -36,6 +64,8 @@ pub(super) enum Phase {
     Writing(Vec<User>),
     /// The store refused to hear it; until somebody asks again.
     Refused,
+    /// Its server was not reached; until what the store says of it is taken back.
+    Lost,
 }
 
 impl Bucket {
@@ -44,6 +74,7 @@ impl Bucket {
             sessions: HashTable::new(),
             marker: None,
             phase: Phase::Writing(Vec::new()),
+            clock: None,
         }
     }
 
@@ -53,6 +84,10 @@ impl Bucket {
 
     pub(super) const fn is_complete(&self) -> bool {
         matches!(self.phase, Phase::Complete)
+    }
+
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Lost)
     }
 
     /// All of it is to be written again.

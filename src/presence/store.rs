@@ -24,6 +24,11 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Writes a batch, in order as far as jobs have to do with each other.
     fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written>;
 
+    /// The same for what was not reached before, without delay for all that is.
+    fn probe<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        self.write(node, jobs)
+    }
+
     /// Reads what there is of a session; marker and commitments only where it is not there, or
     /// with `full`.
     fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup>;

@@ -10,12 +10,13 @@ use super::{
     core::Change,
     directory::Event,
     handle::{Shared, now},
-    job::eviction,
+    job::{Job, eviction},
     keys::BUCKETS,
     liveness::Corpse,
+    store::Written,
     value::Entry,
 };
-use crate::notice::Notice;
+use crate::{error::StoreError, notice::Notice};
 
 /// From the first failure to the next attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -58,6 +59,7 @@ impl PresenceTask {
             _ = ending.wait_for(|ending| *ending) => {}
             () = self.beats() => {}
             () = self.writes() => {}
+            () = self.probes() => {}
             () = self.reaps() => {}
         }
         // Who cannot be told finds out by the lease.
@@ -130,17 +132,48 @@ impl PresenceTask {
         }
         let full = jobs.len() >= max;
         let results = self.shared.store.write(&node, &jobs).await;
-        if let Err(error) = &results {
-            *self.shared.cause.lock() = error.clone();
-        }
-        let changes = self.shared.core.lock().settle(epoch, jobs, results);
-        self.handle(changes).await;
+        self.settle(epoch, jobs, results).await;
         if full {
             // Others use the store too.
             let rate = self.shared.settings.rate;
             sleep(Duration::from_secs(1) / rate * u32::try_from(max).unwrap_or(u32::MAX)).await;
         }
         true
+    }
+
+    async fn settle(&self, epoch: u64, jobs: Vec<Job>, results: Result<Written, StoreError>) {
+        let failed = match &results {
+            Ok(results) => results.iter().find_map(|result| result.as_ref().err()),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            *self.shared.cause.lock() = error.clone();
+            self.shared.trouble.notify_one();
+        }
+        let changes = self.shared.core.lock().settle(now(), epoch, jobs, results);
+        self.handle(changes).await;
+    }
+
+    /// Asks for what was not reached until it is, while everything else goes on.
+    async fn probes(&self) {
+        loop {
+            self.shared.trouble.notified().await;
+            let mut backoff = MIN_BACKOFF;
+            loop {
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+                let (node, epoch, jobs) = {
+                    let core = self.shared.core.lock();
+                    (Arc::clone(core.node()), core.epoch(), core.take_probes())
+                };
+                if jobs.is_empty() {
+                    break;
+                }
+                let results = self.shared.store.probe(&node, &jobs).await;
+                self.settle(epoch, jobs, results).await;
+                self.shared.news.notify_one();
+            }
+        }
     }
 
     async fn handle(&self, changes: Vec<Change>) {

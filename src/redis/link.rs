@@ -1,9 +1,12 @@
+#[cfg(feature = "redis-cluster")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "redis-cluster")]
 use deadpool_redis::redis::cluster_async::ClusterConnection;
 use deadpool_redis::redis::{
-    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
+    Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
 };
 #[cfg(feature = "redis-cluster")]
 use futures_util::future::join_all;
@@ -41,7 +44,14 @@ pub(crate) struct Link {
     connection: Mutex<Option<Connection>>,
     /// One at a time connects.
     connecting: tokio::sync::Mutex<()>,
+    /// Calls in a row that no server of a Cluster answered.
+    #[cfg(feature = "redis-cluster")]
+    unanswered: AtomicUsize,
 }
+
+/// After so many calls in a row without an answer, a connection to a Cluster is given up.
+#[cfg(feature = "redis-cluster")]
+const MAX_UNANSWERED: usize = 2;
 
 impl Link {
     /// Nothing is connected yet. The scripts are those that calls name.
@@ -52,7 +62,17 @@ impl Link {
             timeout,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
+            #[cfg(feature = "redis-cluster")]
+            unanswered: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether what is asked is spread over several servers, of which each can be lost alone.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        #[cfg(feature = "redis-cluster")]
+        return matches!(self.pool, Pool::Cluster(_));
+        #[cfg(not(feature = "redis-cluster"))]
+        false
     }
 
     /// The next call makes a new connection: this one may be bound to servers that are none any
@@ -97,7 +117,34 @@ impl Link {
                     let sent = self.send_one(connection.clone(), call);
                     async move { sort_out(in_time(deadline, sent).await) }
                 });
-                Ok(join_all(each).await)
+                let results = join_all(each).await;
+                self.note_answers(&results);
+                Ok(results)
+            }
+        }
+    }
+
+    /// Calls one script or command, and tells what surely was not done.
+    pub(crate) async fn call_once(&self, call: &Cmd) -> Result<Value, CallError> {
+        let deadline = Instant::now() + self.timeout;
+        let connected = in_time(deadline, self.connect()).await;
+        match connected.map_err(|error| CallError::Surely(self.lost(&error)))? {
+            Connection::Single(connection) => {
+                let called = in_time(deadline, self.send_one(connection, call)).await;
+                called.map_err(|error| match blame(&error) {
+                    refused @ StoreError::Refused(_) => CallError::Surely(refused),
+                    // It has said so itself.
+                    StoreError::Unreachable(_) if error.code().is_some() => {
+                        CallError::Surely(self.lost(&error))
+                    }
+                    StoreError::Unreachable(_) => CallError::Perhaps(self.lost(&error)),
+                })
+            }
+            #[cfg(feature = "redis-cluster")]
+            Connection::Cluster(connection) => {
+                let called = in_time(deadline, self.send_one(connection, call)).await;
+                // It was tried more than once, and this is the last error only.
+                called.map_err(|error| CallError::Perhaps(self.lost(&error)))
             }
         }
     }
@@ -120,8 +167,11 @@ impl Link {
     }
 
     /// The servers of a Cluster do not wait for each other.
-    #[cfg(feature = "redis-cluster")]
-    async fn send_one(&self, mut connection: ClusterConnection, call: &Cmd) -> RedisResult<Value> {
+    async fn send_one(
+        &self,
+        mut connection: impl ConnectionLike + Send,
+        call: &Cmd,
+    ) -> RedisResult<Value> {
         let result = call.query_async(&mut connection).await;
         if !is_unknown_script(&result) {
             return result;
@@ -135,6 +185,17 @@ impl Link {
         known.unwrap_or_else(|| call.clone())
     }
 
+    /// On one connection a lost server can come to stall all others: then a new one helps.
+    #[cfg(feature = "redis-cluster")]
+    fn note_answers(&self, results: &[Result<Value, StoreError>]) {
+        let is_answer = |result: &Result<_, _>| !matches!(result, Err(StoreError::Unreachable(_)));
+        if results.iter().any(is_answer) {
+            self.unanswered.store(0, Ordering::Relaxed);
+        } else if self.unanswered.fetch_add(results.len(), Ordering::Relaxed) >= MAX_UNANSWERED {
+            self.reconnect();
+        }
+    }
+
     async fn connect(&self) -> RedisResult<Connection> {
         if let Some(connection) = self.connection.lock().clone() {
             return Ok(connection);
@@ -143,7 +204,10 @@ impl Link {
         if let Some(connection) = self.connection.lock().clone() {
             return Ok(connection);
         }
-        let connection = self.pool.take().await?;
+        let mut connection = self.pool.take().await?;
+        connection.wait_for(self.timeout);
+        #[cfg(feature = "redis-cluster")]
+        self.unanswered.store(0, Ordering::Relaxed);
         *self.connection.lock() = Some(connection.clone());
         Ok(connection)
     }
@@ -177,6 +241,26 @@ impl Pool {
     }
 }
 
+impl Connection {
+    /// How long a call takes is ours to say, where the connection has a time of its own.
+    fn wait_for(&mut self, timeout: Duration) {
+        match self {
+            Self::Single(connection) => connection.set_response_timeout(timeout),
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => {}
+        }
+    }
+}
+
+/// Why there is no answer to a call.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// It surely had no effect.
+    Surely(StoreError),
+    /// It had one, or will have, or not.
+    Perhaps(StoreError),
+}
+
 fn pipeline(calls: impl ExactSizeIterator<Item = Cmd>) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(calls.len());
     for call in calls {
@@ -205,12 +289,16 @@ fn is_unknown_script<T>(result: &RedisResult<T>) -> bool {
 
 /// Tells what a server does not do from what it could not be asked.
 fn sort_out(result: RedisResult<Value>) -> Result<Value, StoreError> {
-    result.map_err(|error| match error.code() {
+    result.map_err(|error| blame(&error))
+}
+
+fn blame(error: &RedisError) -> StoreError {
+    match error.code() {
         Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
             StoreError::Refused(error.to_string().into())
         }
-        _ => unreachable_for(&error),
-    })
+        _ => unreachable_for(error),
+    }
 }
 
 /// A server that answers one call with its own trouble is not to be relied on for the others.

@@ -13,4 +13,7 @@ mod link;
 mod script;
 
 pub use self::into::{IntoRedis, Redis};
-pub(crate) use self::{link::Link, script::Script};
+pub(crate) use self::{
+    link::{CallError, Link},
+    script::Script,
+};

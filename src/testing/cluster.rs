@@ -1,7 +1,7 @@
 use crate::{
     cluster::Cluster,
+    condition::Condition,
     node::{Handle, Memory},
-    reach::Condition,
 };
 
 /// # What may happen to a cluster

@@ -143,6 +143,30 @@ async fn a_late_connect_does_not_take_over_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_connect_that_arrives_after_its_disconnect_leaves_nobody_behind() {
+    let redis = Redis::start().await;
+    let link = Link::to(redis.port()).await;
+    let node = Member::start(&link.url()).await;
+    let observer = Member::start(&redis.url()).await;
+
+    link.strand();
+    let client = node.connect(QUERY).await;
+    observer.until_on("ann", "s", &node).await;
+    drop(client);
+    until("nobody is there", async || {
+        (observer.find("ann", "s").await == Find::NotFound).then_some(())
+    })
+    .await;
+    link.mend();
+
+    let start = Instant::now();
+    while start.elapsed() < FORGOTTEN {
+        assert_eq!(observer.find("ann", "s").await, Find::NotFound);
+        after(Instant::now(), Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_connect_elsewhere_takes_over_and_the_older_one_is_closed() {
     let redis = Redis::start().await;
     let (old, new) = (

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::cast::{Diary, LONG, World, say};
 use crate::{
     bus::{
-        Answer, Bus, Deliver, Outcome, Refused, Unreached, inboxes::Inboxes as _, memory::InHub,
+        Answer, Bus, Deliver, Outcome, Refused, Unreached, entry, inboxes::Inboxes as _,
+        memory::InHub,
     },
     config::Settings,
     notice::{Notice, Noticeboard},
@@ -173,6 +174,58 @@ async fn what_is_no_entry_is_told_and_skipped() {
         b.notice("bus::invalid").await;
     }
     assert_eq!(b.diary.texts(), ["good"]);
+}
+
+fn entry_of(sender: &str, seq: u64, since: u64) -> Vec<u8> {
+    let mut entry = entry::begin(sender);
+    entry::number(&mut entry, seq, since);
+    entry::put_call(&mut entry, None, &say(&format!("{sender} {seq}")));
+    entry
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_dropped_and_a_gap_is_told() {
+    let world = World::default();
+    let (a, mut b) = (world.node("a"), world.node("b"));
+    b.notice("bus::online").await;
+    for (seq, since) in [(3, 3), (3, 3), (4, 3), (7, 3), (4, 3), (9, 9)] {
+        world.hub.throw_in("b", &entry_of("x", seq, since));
+    }
+    world.hub.throw_in("b", &entry_of("y", 3, 1));
+
+    assert_eq!(a.bus.ask("b", &say("last"), LONG).await, Ok(ENQUEUED));
+
+    assert_eq!(b.diary.texts(), ["x 3", "x 4", "x 7", "x 9", "y 3", "last"]);
+    for expected in [("x", 2), ("y", 2)] {
+        let Notice::BusGap { node, missed } = b.notice("bus::gap").await else {
+            unreachable!()
+        };
+        // Up to the ninth, its sender began anew.
+        assert_eq!((&*node, missed), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_a_node_that_was_not_asked_counts_for_nothing() {
+    let world = World::default();
+    let mut a = world.node("a");
+    let holding = Diary {
+        holds: true,
+        ..Diary::default()
+    };
+    let mut b = world.node_with("b", |_| {}, holding);
+    a.notice("bus::online").await;
+    b.notice("bus::online").await;
+
+    let answer = a.bus.ask("b", &say("x"), LONG);
+    for id in 0..10 {
+        let mut forged = entry::begin("c");
+        entry::number(&mut forged, id + 1, 1);
+        entry::put_answer(&mut forged, id, Ok(ENQUEUED));
+        world.hub.throw_in("a", &forged);
+    }
+
+    assert_eq!(answer.await, Err(Unreached::Unknown));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,3 +3,6 @@
 mod cast;
 mod entries;
 mod memory;
+mod model;
+#[cfg(feature = "redis")]
+mod redis;

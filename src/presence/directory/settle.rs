@@ -1,12 +1,12 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{
         job::{Job, Reply},
-        keys::bucket,
-        own::{Bucket, Phase},
+        keys::{BUCKETS, bucket},
+        own::{Bucket, Clock, Phase},
     },
-    Directory, Event,
+    Directory, Event, Fresh,
 };
 use crate::{error::StoreError, message::User};
 
@@ -17,9 +17,12 @@ impl Directory {
         &mut self,
         job: Job,
         result: Result<Reply, StoreError>,
+        now: Instant,
         events: &mut Vec<Event>,
     ) {
         match (job, result) {
+            (job, Err(error @ StoreError::Unreachable(_))) => self.not_reached(job, error, events),
+            (job, Ok(Reply::Late { time })) => self.came_late(job, Clock::new(now, time)),
             (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
             (Job::Delete { user }, Ok(Reply::Delete { marker, generation })) => {
                 let bucket = self.bucket_of(&user);
@@ -29,8 +32,9 @@ impl Directory {
                 }
                 events.extend(generation.map(|generation| Event::Removed(user, generation)));
             }
-            (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done })) => {
+            (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done, time })) => {
                 let bucket = &mut self.buckets[usize::from(bucket)];
+                bucket.clock = Some(Clock::new(now, time));
                 bucket.note_marker(&marker);
                 if done && matches!(&bucket.phase, Phase::Writing(left) if left.is_empty()) {
                     bucket.phase = Phase::Complete;
@@ -54,9 +58,10 @@ impl Directory {
                 self.deletes += 1;
                 self.refused.push(user);
             }
-            (Job::Commit { bucket, .. }, Err(_)) => {
+            (Job::Commit { bucket, .. } | Job::Uncommit { bucket }, Err(_)) => {
                 self.buckets[usize::from(bucket)].phase = Phase::Refused;
             }
+            (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
             (Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. }, _) => {}
         }
     }
@@ -71,15 +76,7 @@ impl Directory {
     ) {
         for job in jobs {
             match job {
-                Job::Put { user, .. } => {
-                    let hasher = self.hasher.clone();
-                    if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
-                        own.waiter = None;
-                        if own.generation.is_none() {
-                            events.push(Event::ConnectFailed(user, error.clone()));
-                        }
-                    }
-                }
+                Job::Put { user, .. } => self.put_failed(user, error, events),
                 Job::Delete { user } => {
                     events.push(Event::DisconnectFailed(user.clone(), error.clone()));
                     self.push_delete(user);
@@ -88,6 +85,95 @@ impl Directory {
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
             }
         }
+    }
+
+    /// The store took a write for one that was given up, as it was, or as it seemed by a clock that
+    /// we did not know: it is sent again.
+    fn came_late(&mut self, job: Job, clock: Clock) {
+        let (index, put) = match job {
+            Job::Put { user, force, .. } => (bucket(user.account()), Some((user, force))),
+            Job::Commit { bucket, .. } | Job::Uncommit { bucket } => (bucket, None),
+            Job::Delete { .. } => return,
+        };
+        let hasher = self.hasher.clone();
+        let bucket = &mut self.buckets[usize::from(index)];
+        bucket.clock = Some(clock);
+        let Some((user, force)) = put else {
+            return;
+        };
+        if let Some(own) = bucket.get_mut(&user, &hasher) {
+            // The first attempt was none.
+            own.attempted &= !force;
+            match &mut bucket.phase {
+                Phase::Writing(left) => left.push(user),
+                _ => self.queue.push_back(Fresh::Put(user)),
+            }
+        }
+    }
+
+    /// The server of a bucket was not reached: whatever was under way there is in doubt.
+    fn not_reached(&mut self, job: Job, error: StoreError, events: &mut Vec<Event>) {
+        let index = match job {
+            Job::Put { user, .. } => {
+                let index = bucket(user.account());
+                self.put_failed(user, &error, events);
+                index
+            }
+            Job::Delete { user } => {
+                let index = bucket(user.account());
+                events.push(Event::DisconnectFailed(user.clone(), error.clone()));
+                self.deletes += 1;
+                self.refused.push(user);
+                index
+            }
+            Job::Commit { bucket, .. } | Job::Uncommit { bucket } => bucket,
+        };
+        let bucket = &mut self.buckets[usize::from(index)];
+        if bucket.is_lost() {
+            return;
+        }
+        (bucket.phase, bucket.marker) = (Phase::Lost, None);
+        // What else is on that server is to be known soon.
+        self.check(0..BUCKETS);
+        for user in self.take_puts(index) {
+            self.put_failed(user, &error, events);
+        }
+    }
+
+    /// Nobody waits for an entry that was not stored, and who has none yet hears of it.
+    fn put_failed(&mut self, user: User, error: &StoreError, events: &mut Vec<Event>) {
+        let hasher = self.hasher.clone();
+        if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
+            own.waiter = None;
+            if own.generation.is_none() {
+                events.push(Event::ConnectFailed(user, error.clone()));
+            }
+        }
+    }
+
+    /// Takes out of the queue what was to be stored in a bucket.
+    fn take_puts(&mut self, index: u8) -> Vec<User> {
+        let mut users = Vec::new();
+        self.queue.retain(|fresh| match fresh {
+            Fresh::Put(user) if bucket(user.account()) == index => {
+                users.push(user.clone());
+                false
+            }
+            _ => true,
+        });
+        users
+    }
+
+    /// The server of a bucket is reached again, and is to be told everything.
+    fn found_again(&mut self, index: u8) {
+        let found = &mut self.buckets[usize::from(index)];
+        if !found.is_lost() {
+            return;
+        }
+        found.start_over();
+        let there = |user: &mut User| bucket(user.account()) == index;
+        let users = self.refused.extract_if(.., there);
+        self.queue.extend(users.map(Fresh::Delete));
     }
 
     fn put_done(&mut self, user: User, reply: Reply, events: &mut Vec<Event>) {

@@ -1,16 +1,25 @@
 //! What only the tests of presence do to the directory.
 
-use super::Memory;
+use super::{LATEST, Memory};
 use crate::{
+    condition::Condition,
     error::StoreError,
     message::User,
     presence::{
+        job::Job,
         keys::{BUCKETS, bucket},
         liveness::Corpse,
         value::Lease,
     },
-    reach::Condition,
 };
+
+/// Writes on their way.
+#[derive(Debug)]
+pub(super) struct Stranded {
+    at: u64,
+    node: String,
+    jobs: Vec<Job>,
+}
 
 impl Memory {
     /// Loses some buckets, as when one master of a Cluster is lost alone.
@@ -21,7 +30,7 @@ impl Memory {
 
     /// From now on nobody reaches it, or everybody does.
     pub(in crate::presence) fn stall(&self, unreachable: bool) {
-        self.reach.store().set(if unreachable {
+        self.access.store().set(if unreachable {
             Condition::Away
         } else {
             Condition::Well
@@ -30,7 +39,28 @@ impl Memory {
 
     /// From now on the clock stands at so many microseconds.
     pub(in crate::presence) fn set_time(&self, micros: u64) {
-        self.data.lock().time = Some(micros);
+        let mut data = self.data.lock();
+        data.time = Some(micros);
+        if self.reach.check().is_err() {
+            return;
+        }
+        let due = data.stranded.extract_if(.., |one| one.at <= micros);
+        for Stranded { node, jobs, .. } in due.collect::<Vec<_>>() {
+            for job in &jobs {
+                data.apply(&node, job);
+            }
+        }
+    }
+
+    /// These writes arrive so many microseconds later than they were given up.
+    pub(in crate::presence) fn strand(&self, node: &str, jobs: &[Job], later: u64) {
+        let mut data = self.data.lock();
+        let stranded = Stranded {
+            at: data.time() + LATEST + 1 + later,
+            node: node.to_owned(),
+            jobs: jobs.to_vec(),
+        };
+        data.stranded.push(stranded);
     }
 
     /// Somebody declares a node dead that is not.

@@ -35,6 +35,12 @@ pub(super) fn table(value: Value) -> Parsed<Table> {
 }
 
 pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
+    if let Value::Array(parts) = &value
+        && let [time] = &parts[..]
+    {
+        let time = number(time.clone())?;
+        return Ok(Reply::Late { time });
+    }
     match job {
         Job::Put { .. } => {
             let [marker, generation, lost, other] = array(value)?;
@@ -56,10 +62,11 @@ pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
             })
         }
         Job::Commit { .. } => {
-            let [marker, done] = array(value)?;
+            let [marker, done, time] = array(value)?;
             Ok(Reply::Commit {
                 marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
                 done: number(done)? == 1,
+                time: number(time)?,
             })
         }
         Job::Uncommit { .. } => Ok(Reply::Uncommit),
@@ -197,6 +204,7 @@ mod tests {
                 bucket: 0,
                 expected: None,
                 epoch: 1,
+                sent: 1,
             };
             assert!(reply(&job, shape).is_err());
         }

@@ -41,22 +41,30 @@ local function marker(key, new)
   redis.call('SET', key, new)
   return new
 end
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+local function digits(number)
+  return string.format('%.0f', number)
+end
 ";
 
 /// A connect that comes late, because a stalled network or store kept it, forces nothing: the
-/// generation of a first attempt is when it began, in microseconds.
+/// generation of a first attempt is when it began, in microseconds. What comes so late that its
+/// sender has given it up does nothing: what followed it may be there already.
 ///
 /// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
-/// member.
+/// member, when it was sent, after what time it is too late.
 const PUT: &str = r"
+local now = clock()
+if now - ARGV[9] > tonumber(ARGV[10]) then return {digits(now)} end
 local m = marker(KEYS[3], ARGV[7])
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local node, sid, _, gen = entry(old)
 local here = node == ARGV[2]
 local mine = here and sid == ARGV[4]
 local wanted, lost = tonumber(ARGV[5]), 0
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 if mine then
   wanted = math.max(wanted, gen)
 elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
@@ -64,7 +72,7 @@ elseif here or (ARGV[6] == '1' and now - wanted < 1000000) then
 elseif gen >= wanted then
   lost = 1
 end
-wanted = string.format('%.0f', wanted)
+wanted = digits(wanted)
 if lost == 0 then
   redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
   redis.call('SADD', KEYS[2], ARGV[8])
@@ -78,18 +86,23 @@ local node, sid, _, gen = entry(redis.call('HGET', KEYS[1], ARGV[1]))
 local removed = ''
 if node == ARGV[2] and sid == ARGV[3] then
   redis.call('HDEL', KEYS[1], ARGV[1])
-  removed = string.format('%.0f', gen)
+  removed = digits(gen)
 end
 if removed ~= '' or node ~= ARGV[2] then redis.call('SREM', KEYS[2], ARGV[4]) end
 return {redis.call('GET', KEYS[3]) or '', removed}
 ";
 
-/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker.
+/// One that comes late says nothing: what it vouches for may have been lost since.
+///
+/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker, when it was sent, after
+/// what time it is too late.
 const COMMIT: &str = r"
+local now = clock()
+if now - ARGV[5] > tonumber(ARGV[6]) then return {digits(now)} end
 local m = marker(KEYS[2], ARGV[4])
-if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0} end
+if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0, digits(now)} end
 redis.call('HSET', KEYS[1], ARGV[1], m .. '|' .. ARGV[2])
-return {m, 1}
+return {m, 1, digits(now)}
 ";
 
 /// KEYS: account, marker, written. ARGV: session, full.
@@ -128,7 +141,7 @@ for i = 3, #KEYS do
   local ours = node == ARGV[1]
   if ours and epoch <= outlived then
     redis.call('HDEL', KEYS[i], session)
-    table.insert(removed, {member, string.format('%.0f', gen), sid})
+    table.insert(removed, {member, digits(gen), sid})
   end
   if not ours or epoch <= outlived then redis.call('SREM', KEYS[1], member) end
 end

@@ -8,7 +8,7 @@ use crate::{
     ids::random_id,
     message::User,
     presence::{
-        job::{Beat, Job, Lookup, Reply, Table},
+        job::{Beat, Job, Lookup, Table},
         keys::{Keys, bucket, member, parse_member},
         liveness::Corpse,
         store::{Later, Reaped, Store, Written},
@@ -26,20 +26,34 @@ const EVICTIONS: u64 = 60;
 /// Sessions that are removed in one step.
 const REAP: u64 = 200;
 
+/// This part of the command timeout is left for clocks that do not run alike.
+const DRIFT: u32 = 16;
+
 /// The directory in Redis.
 struct RedisStore {
     link: Link,
+    /// On a Cluster heartbeats have a connection of their own, and so has what is asked of a lost
+    /// master, because that can come to stall everything on the same connection.
+    beating: Option<Link>,
+    probing: Link,
     scripts: Scripts,
     keys: Keys,
+    /// After so many microseconds a write has been given up by its sender.
+    latest: u64,
 }
 
 impl RedisStore {
     fn new(redis: Redis, namespace: &str, timeout: Duration) -> Self {
         let scripts = Scripts::new();
+        let link = || Link::new(redis.clone(), scripts.all(), timeout);
+        let main = link();
         Self {
-            link: Link::new(redis, scripts.all(), timeout),
+            beating: main.is_cluster().then(link),
+            probing: link(),
+            link: main,
             scripts,
             keys: Keys::new(namespace),
+            latest: u64::try_from((timeout - timeout / DRIFT).as_micros()).unwrap_or(u64::MAX),
         }
     }
 
@@ -51,6 +65,7 @@ impl RedisStore {
                 epoch,
                 generation,
                 force,
+                sent,
             } => {
                 let mut put = self.on_entry(&scripts.put, node, user);
                 put.arg(user.session())
@@ -59,6 +74,7 @@ impl RedisStore {
                     .arg(user.sid());
                 put.arg(*generation).arg(u8::from(*force)).arg(random_id());
                 put.arg(member(user.account(), user.session()));
+                put.arg(*sent).arg(self.latest);
                 put
             }
             Job::Delete { user } => {
@@ -71,6 +87,7 @@ impl RedisStore {
                 bucket,
                 expected,
                 epoch,
+                sent,
             } => {
                 let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
                 let mut commit = scripts.commit.on(&keys);
@@ -78,6 +95,7 @@ impl RedisStore {
                 commit
                     .arg(expected.as_deref().unwrap_or_default())
                     .arg(random_id());
+                commit.arg(*sent).arg(self.latest);
                 commit
             }
             Job::Uncommit { bucket } => {
@@ -107,6 +125,27 @@ impl RedisStore {
             self.keys.written(bucket),
         ];
         script.on(&keys)
+    }
+
+    /// After a failover, say, a connection may be bound to a server that is none any more.
+    fn reconnect(&self) {
+        self.link.reconnect();
+        self.beating.as_ref().inspect(|link| link.reconnect());
+    }
+
+    async fn write_over(
+        &self,
+        link: &Link,
+        node: &str,
+        jobs: &[Job],
+    ) -> Result<Written, StoreError> {
+        let calls = jobs.iter().map(|job| self.put(node, job)).collect();
+        let values = link.call_all(calls).await?;
+        if values.len() != jobs.len() {
+            return Err(parse::nonsense());
+        }
+        let reply = |(job, value): (&Job, Result<Value, StoreError>)| parse::reply(job, value?);
+        Ok(jobs.iter().zip(values).map(reply).collect())
     }
 
     async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
@@ -158,24 +197,22 @@ impl Store for RedisStore {
                 .arg(beat.lease.encode())
                 .arg(beat.lease.epoch);
             call.arg(u8::from(beat.register));
-            let called = self.link.call(call).await;
-            let table = called.inspect_err(|_| self.link.reconnect());
-            parse::table(table?)
+            let link = self.beating.as_ref().unwrap_or(&self.link);
+            let called = link.call(call).await;
+            parse::table(called.inspect_err(|_| self.reconnect())?)
         })
     }
 
     fn write<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
+        Box::pin(self.write_over(&self.link, node, jobs))
+    }
+
+    fn probe<'a>(&'a self, node: &'a str, jobs: &'a [Job]) -> Later<'a, Written> {
         Box::pin(async move {
-            let calls = jobs.iter().map(|job| self.put(node, job)).collect();
-            let values = self.link.call_all(calls).await?;
-            if values.len() != jobs.len() {
-                return Err(parse::nonsense());
-            }
-            let reply =
-                |(job, value): (&Job, Result<Value, StoreError>)| -> Result<Reply, StoreError> {
-                    parse::reply(job, value?)
-                };
-            Ok(jobs.iter().zip(values).map(reply).collect())
+            let written = self.write_over(&self.probing, node, jobs).await;
+            // It is not needed any more, or is not bound to where it should be.
+            self.probing.reconnect();
+            written
         })
     }
 

@@ -15,7 +15,7 @@ use super::super::{
     memory::Memory,
     value::Entry,
 };
-use crate::message::User;
+use crate::{error::StoreError, message::User};
 
 const PERIODS: Periods = Periods {
     lease: Duration::from_millis(500),
@@ -31,6 +31,10 @@ const CATCH_UP: Duration = Duration::from_secs(12);
 
 const ACCOUNTS: u64 = 40;
 const SESSIONS: u64 = 3;
+
+fn unheard<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unreachable("unheard".into()))
+}
 
 /// A small generator: the same numbers for the same seed. (xorshift64*)
 struct Dice(u64);
@@ -76,6 +80,8 @@ struct World {
     /// When something last went wrong.
     trouble: Instant,
     stalled: bool,
+    /// Nothing goes wrong now.
+    calm: bool,
     names: u64,
 }
 
@@ -111,6 +117,7 @@ impl World {
             killed: BTreeMap::new(),
             trouble: now,
             stalled: false,
+            calm: false,
             names: 0,
         };
         for _ in 0..3 {
@@ -236,8 +243,21 @@ impl World {
             if jobs.is_empty() {
                 break;
             }
-            let results = store.write_now(&name, &jobs);
-            let changes = node.core.settle(epoch, jobs, results);
+            let luck = if self.calm { 9 } else { self.dice.below(150) };
+            let results = match luck {
+                // Nobody hears what became of it.
+                0 => store.write_now(&name, &jobs).and_then(|_| unheard()),
+                // It is given up, and arrives all the same.
+                1 => {
+                    store.strand(&name, &jobs, self.dice.below(5_000_000));
+                    unheard()
+                }
+                _ => store.write_now(&name, &jobs),
+            };
+            if results.is_err() {
+                self.trouble = now;
+            }
+            let changes = node.core.settle(now, epoch, jobs, results);
             node.handle(&store, changes);
         }
         if node.core.is_settled(now) {
@@ -339,9 +359,11 @@ impl World {
             node.frozen_until = node.frozen_until.min(self.now);
         }
         let until = self.now + CATCH_UP;
+        self.calm = true;
         while self.now < until {
             self.step();
         }
+        self.calm = false;
     }
 
     /// Everybody knows everything, and there is nothing else.

@@ -26,7 +26,7 @@ pub(crate) struct Switch(Arc<watch::Sender<Condition>>);
 
 /// One node's way to what all share.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
+pub(crate) struct Access {
     store: Switch,
     node: Switch,
 }
@@ -72,7 +72,7 @@ impl Default for Switch {
     }
 }
 
-impl Reach {
+impl Access {
     /// The way of another node to the same.
     pub(crate) fn of_another(&self) -> Self {
         Self {
@@ -118,38 +118,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stalled_store_costs_patience() {
-        let reach = Reach::default();
-        reach.store().set(Condition::Stalled);
+        let access = Access::default();
+        access.store().set(Condition::Stalled);
         let start = Instant::now();
-        assert!(reach.answer(PATIENCE).await.is_err());
+        assert!(access.answer(PATIENCE).await.is_err());
         assert_eq!(start.elapsed(), PATIENCE);
-        reach.store().set(Condition::Well);
-        assert_eq!(reach.answer(PATIENCE).await, Ok(()));
+        access.store().set(Condition::Well);
+        assert_eq!(access.answer(PATIENCE).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stopped_node_waits_until_it_goes_on() {
-        let reach = Reach::default();
-        let other = reach.of_another();
-        reach.node.set(Condition::Stalled);
+        let access = Access::default();
+        let other = access.of_another();
+        access.node.set(Condition::Stalled);
         let waiting = tokio::spawn({
-            let reach = reach.clone();
-            async move { reach.answer(PATIENCE).await }
+            let access = access.clone();
+            async move { access.answer(PATIENCE).await }
         });
         sleep(PATIENCE * 5).await;
         assert!(!waiting.is_finished());
         assert_eq!(other.answer(PATIENCE).await, Ok(()));
-        reach.node.set(Condition::Well);
+        access.node.set(Condition::Well);
         assert_eq!(waiting.await.unwrap(), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_away_says_so_at_once() {
-        let reach = Reach::default();
-        reach.node.set(Condition::Away);
+        let access = Access::default();
+        access.node.set(Condition::Away);
         let start = Instant::now();
-        assert!(reach.answer(PATIENCE).await.is_err());
-        assert!(reach.check().is_err());
+        assert!(access.answer(PATIENCE).await.is_err());
+        assert!(access.check().is_err());
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }
