@@ -65,6 +65,12 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Everything else that you have
+//!
+//! It is tower on both sides: [`guide::around`] has the layers of tower-http around the endpoint, and a
+//! login of your own, [`guide::inside`] rate limits, timeouts and errors between it and your handler,
+//! [`guide::frameworks`] what it was tried in.
+//!
 //! # Logs
 //!
 //! With the feature `tracing`, what a [`Notice`] tells is an event: errors at `WARN`, the rest at
@@ -113,13 +119,13 @@
 //! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
+//! - `guide`: documentation and nothing else.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
 //! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
 mod body;
-#[allow(dead_code, unused_imports, reason = "the verbs are to come")]
 mod bus;
 mod client;
 mod cluster;
@@ -130,6 +136,7 @@ mod engine;
 mod error;
 mod future;
 mod gate;
+pub mod guide;
 mod ids;
 mod layer;
 mod message;
@@ -139,7 +146,6 @@ pub mod metrics;
 mod metrics;
 mod node;
 mod notice;
-#[allow(dead_code, reason = "the verbs are to come")]
 mod presence;
 mod publish;
 #[cfg(feature = "redis")]

@@ -69,3 +69,16 @@ fn with(status: StatusCode, body: Bytes, headers: &[(HeaderName, HeaderValue)]) 
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_http2_is_opened_without_headers_of_a_connection() {
+        let answer = websocket(Opening::Stream);
+
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().is_empty() && answer.body().is_empty());
+    }
+}

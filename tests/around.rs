@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::Request as AxumRequest;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::read::GzDecoder;
 use http::request::Parts;
@@ -32,7 +33,7 @@ use tower_http::request_id::{
 };
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
-use tower_http::validate_request::ValidateRequestHeaderLayer;
+use tower_http::validate_request::{ValidateRequest, ValidateRequestHeaderLayer};
 
 use self::common::{Frame, Poller, Request, Server, WS_PING, Ws, frame, upgrade_request, within};
 
@@ -281,21 +282,24 @@ async fn a_body_limit_refuses_a_post_and_counts_no_message_of_a_websocket() {
     client.assert_gone(&server).await;
 }
 
+#[derive(Clone)]
+struct Bearer;
+
+impl<B> ValidateRequest<B> for Bearer {
+    type ResponseBody = Body;
+
+    fn validate(&mut self, request: &mut http::Request<B>) -> Result<(), Response> {
+        let given = request.headers().get(header::AUTHORIZATION);
+        if given.is_some_and(|given| given == "Bearer open sesame") {
+            return Ok(());
+        }
+        Err(StatusCode::UNAUTHORIZED.into_response())
+    }
+}
+
 #[tokio::test]
 async fn a_bearer_is_asked_of_every_request() {
-    let server = in_app(|app| {
-        let check = |request: &mut AxumRequest| {
-            let given = request.headers().get(header::AUTHORIZATION);
-            if given.is_some_and(|given| given == "Bearer open sesame") {
-                return Ok(());
-            }
-            let mut refused = Response::default();
-            *refused.status_mut() = StatusCode::UNAUTHORIZED;
-            Err(refused)
-        };
-        app.layer(ValidateRequestHeaderLayer::custom(check))
-    })
-    .await;
+    let server = in_app(|app| app.layer(ValidateRequestHeaderLayer::custom(Bearer))).await;
     let bearer = |request: Request| request.header("authorization", "Bearer open sesame");
 
     assert_eq!(Request::handshake().send(&server).await.status(), 401);

@@ -119,7 +119,7 @@ part_browser() {
   local examples=${PRIMACRON_EXAMPLES:-$target/release/examples}
   ensure chromium chromium
   if [ -z "${PRIMACRON_EXAMPLES:-}" ]; then
-    step "The servers" cargo build --release --example node --example chat
+    step "The servers" cargo build --release --example node --example chat --example cluster
   fi
   tests "Chromium" browser
 }

@@ -112,6 +112,7 @@ class Client {
     this.chip.setAttribute("aria-pressed", "false");
     const [face, label] = [document.createElement("span"), document.createElement("span")];
     face.className = "face";
+    face.ariaHidden = "true";
     face.textContent = name[0];
     label.textContent = name;
     this.chip.append(face, label);

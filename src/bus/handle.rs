@@ -89,8 +89,9 @@ impl Bus {
         settings: &Settings,
         lives: Lives,
     ) -> (Self, BusTask) {
-        let patience = settings.presence.command_timeout;
-        let inboxes = InHub::new(hub.clone(), node.into(), settings.bus.clone(), patience);
+        let hub = hub.clone();
+        let hub = hub.with_patience(settings.presence.command_timeout);
+        let inboxes = InHub::new(hub, node.into(), settings.bus.clone());
         Self::pair(node, Arc::new(inboxes), settings, lives)
     }
 

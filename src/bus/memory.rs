@@ -26,13 +26,23 @@ const EXPIRY: Duration = Duration::from_secs(60);
 pub(crate) struct Hub {
     inboxes: Arc<Mutex<HashMap<Arc<str>, Inbox>>>,
     access: Access,
+    /// How long it may take when it is stalled.
+    patience: Duration,
 }
 
 impl Hub {
     /// The same inboxes as one node sees them.
     pub(crate) fn seen(&self, access: Access) -> Self {
         let inboxes = Arc::clone(&self.inboxes);
-        Self { inboxes, access }
+        Self {
+            inboxes,
+            access,
+            ..*self
+        }
+    }
+
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Loses all of them.
@@ -72,27 +82,19 @@ pub(super) struct InHub {
     hub: Hub,
     node: Arc<str>,
     settings: BusSettings,
-    /// How long the hub may take when it is stalled.
-    patience: Duration,
 }
 
 impl InHub {
-    pub(super) const fn new(
-        hub: Hub,
-        node: Arc<str>,
-        settings: BusSettings,
-        patience: Duration,
-    ) -> Self {
+    pub(super) const fn new(hub: Hub, node: Arc<str>, settings: BusSettings) -> Self {
         Self {
             hub,
             node,
             settings,
-            patience,
         }
     }
 
     async fn access(&self) -> Result<(), StoreError> {
-        self.hub.access.answer(self.patience).await
+        self.hub.access.answer(self.hub.patience).await
     }
 
     fn open(&self) {

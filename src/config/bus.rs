@@ -1,4 +1,9 @@
-use super::{ConfigError, settings::check};
+use std::time::Duration;
+
+use super::{
+    ConfigError,
+    settings::{check, some_time},
+};
 
 /// What waits for a node, and what one may hold back for another.
 #[derive(Clone, Debug)]
@@ -9,6 +14,8 @@ pub(crate) struct BusSettings {
     pub(crate) inbox_bytes: usize,
     /// Bytes that wait here for one other node at most.
     pub(crate) backlog: usize,
+    /// How long another node may take to answer, where the caller does not say.
+    pub(crate) deadline: Duration,
 }
 
 /// A backlog that a message of the usual size has room in.
@@ -23,6 +30,7 @@ impl Default for BusSettings {
             inbox_entries: 65_536,
             inbox_bytes: 64 * 1024 * 1024,
             backlog: 4 * 1024 * 1024,
+            deadline: Duration::from_secs(5),
         }
     }
 }
@@ -39,6 +47,11 @@ impl BusSettings {
         let usable = (SMALLEST..=LARGEST).contains(&bytes);
         check(usable, "bus_backlog", "must be 1 KiB to 512 MiB")?;
         self.backlog = bytes;
+        Ok(())
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Duration) -> Result<(), ConfigError> {
+        self.deadline = some_time(deadline, "bus_deadline")?;
         Ok(())
     }
 }
@@ -72,6 +85,13 @@ mod tests {
         assert_eq!(refusal(r#"{"bus": {"inbox_entries": 0}}"#), Err("inbox"));
         assert_eq!(refusal(r#"{"bus": {"inbox_bytes": 9}}"#), Err("inbox"));
         assert_eq!(refusal(r#"{"bus": {"backlog": 9}}"#), Err("bus_backlog"));
-        assert_eq!(refusal(r#"{"bus": {"backlog": 9000}}"#), Ok(()));
+        assert_eq!(
+            refusal(r#"{"bus": {"deadline_ms": 0}}"#),
+            Err("bus_deadline")
+        );
+        assert_eq!(
+            refusal(r#"{"bus": {"backlog": 9000, "deadline_ms": 9}}"#),
+            Ok(())
+        );
     }
 }

@@ -69,6 +69,8 @@ pub struct BusConfig {
     pub inbox_bytes: Option<usize>,
     /// See [`PrimacronLayer::bus_backlog`](crate::PrimacronLayer::bus_backlog), bytes.
     pub backlog: Option<usize>,
+    /// See [`PrimacronLayer::bus_deadline`](crate::PrimacronLayer::bus_deadline), milliseconds.
+    pub deadline_ms: Option<u64>,
 }
 
 impl BusSettings {
@@ -77,7 +79,9 @@ impl BusSettings {
             config.inbox_entries.unwrap_or(self.inbox_entries),
             config.inbox_bytes.unwrap_or(self.inbox_bytes),
         )?;
-        each(config.backlog, |it| self.set_backlog(it))
+        each(config.backlog, |it| self.set_backlog(it))?;
+        let deadline = config.deadline_ms.map(Duration::from_millis);
+        each(deadline, |it| self.set_deadline(it))
     }
 }
 

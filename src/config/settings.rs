@@ -346,7 +346,7 @@ pub(super) fn check(
 /// A year: beyond it, adding to a point in time could overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
+pub(super) fn some_time(time: Duration, setting: &'static str) -> Result<Duration, ConfigError> {
     check(
         time >= Duration::from_millis(1),
         setting,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::PrimacronLayer;
 
 /// # Between nodes
@@ -19,5 +21,13 @@ impl<M> PrimacronLayer<M> {
     #[track_caller]
     pub fn bus_backlog(self, bytes: usize) -> Self {
         self.try_set(|settings| settings.bus.set_backlog(bytes))
+    }
+    /// How long other nodes may take to answer what [`broadcast`](crate::Handle::broadcast),
+    /// [`close`](crate::Handle::close) and others ask of them; 5 s by default. What a single message
+    /// may take is said with it, by [`Wait`](crate::Wait).
+    #[must_use]
+    #[track_caller]
+    pub fn bus_deadline(self, deadline: Duration) -> Self {
+        self.try_set(|settings| settings.bus.set_deadline(deadline))
     }
 }

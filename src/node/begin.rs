@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle as Runtime;
 
-use super::{Node, Owner};
+use super::{Node, Owner, deliver::Porter, route::Reach};
 use crate::{
+    bus::{Bus, BusTask, Lives},
     config::Settings,
     engine::CloseReason,
     message::{Outlet as _, User},
@@ -11,7 +12,8 @@ use crate::{
 };
 
 impl Owner {
-    /// Begins to keep the directory, once, as soon as there is a runtime.
+    /// Begins to keep the directory and to speak with other nodes, once, as soon as there is a
+    /// runtime.
     pub(crate) fn begin(&self, settings: &Settings) {
         let node = self.node();
         node.codec.get_or_init(|| Arc::clone(&settings.codec));
@@ -23,10 +25,21 @@ impl Owner {
         let Ok(runtime) = Runtime::try_current() else {
             return;
         };
-        if let Some((presence, task)) = node.directory(settings)
-            && node.presence.set(presence).is_ok()
-        {
-            runtime.spawn(task.run());
+        let Some((presence, task)) = node.directory(settings) else {
+            return;
+        };
+        if node.presence.set(presence.clone()).is_err() {
+            return;
+        }
+        runtime.spawn(task.run());
+        if let Some((bus, task)) = node.bus(settings, &presence) {
+            runtime.spawn(task.run(Arc::new(node.porter())));
+            node.routes.open(Reach {
+                bus,
+                presence,
+                runtime,
+                deadline: settings.bus.deadline,
+            });
         }
     }
 }
@@ -44,6 +57,27 @@ impl Node {
         let memory = self.memory.as_ref()?.directory();
         let pair = Presence::in_memory(memory, &self.id, own, notices, self.supersede());
         Some(pair)
+    }
+
+    /// The way to the others.
+    fn bus(&self, settings: &Settings, presence: &Presence) -> Option<(Bus, BusTask)> {
+        let presence = presence.clone();
+        let lives: Lives = Arc::new(move |node: &str| presence.life(node));
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return Some(Bus::in_redis(redis.clone(), &self.id, settings, lives));
+        }
+        let hub = self.memory.as_ref()?.hub();
+        Some(Bus::in_memory(&hub, &self.id, settings, lives))
+    }
+
+    /// What does as other nodes ask. It holds nothing that keeps the node.
+    fn porter(&self) -> Porter {
+        Porter {
+            registry: Arc::clone(&self.registry),
+            routes: Arc::downgrade(&self.routes),
+            follows: Arc::downgrade(&self.follows),
+        }
     }
 
     /// Closes the connection of a user whose session is connected elsewhere since.

@@ -35,6 +35,9 @@ impl Handle {
             connection.close(CloseReason::Shutdown);
         }
         drop(timeout_at(start + window, node.registry.emptied()).await);
+        if let Some(reach) = node.routes.reach() {
+            reach.bus.finish().await;
+        }
         if let Some(presence) = node.presence.get() {
             presence.finish().await;
         }

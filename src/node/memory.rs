@@ -24,7 +24,6 @@ impl Memory {
         self.directory.seen(self.access.clone())
     }
 
-    #[expect(dead_code, reason = "the verbs are to come")]
     pub(super) fn hub(&self) -> Hub {
         self.hub.seen(self.access.clone())
     }

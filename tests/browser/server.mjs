@@ -15,6 +15,9 @@ export const startNode = (t, flags = [], port = 0) => start(t, "node", ["--port"
 /** Starts the chat; on a free port unless one is given. */
 export const startChat = (t, port = 0) => start(t, "chat", [`127.0.0.1:${port}`]);
 
+/** Starts the three servers of the cluster, and the page that shows them. */
+export const startCluster = (t, flags = [], port = 0) => start(t, "cluster", [`127.0.0.1:${port}`, ...flags]);
+
 async function start(t, name, args) {
   const server = new Server(join(FOLDER, name), args);
   t.after(() => server.stop());
@@ -59,9 +62,9 @@ class Server {
   }
 
   /** Asks the server to drain and end; gives its exit code. */
-  async interrupt() {
-    this.#child.kill("SIGINT");
-    return within(this.exited, "the exit after SIGINT");
+  async interrupt(signal = "SIGINT") {
+    this.#child.kill(signal);
+    return within(this.exited, `the exit after ${signal}`);
   }
 
   async stop() {

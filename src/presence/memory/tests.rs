@@ -41,7 +41,7 @@ impl Memory {
     pub(in crate::presence) fn set_time(&self, micros: u64) {
         let mut data = self.data.lock();
         data.time = Some(micros);
-        if self.reach.check().is_err() {
+        if self.access.check().is_err() {
             return;
         }
         let due = data.stranded.extract_if(.., |one| one.at <= micros);

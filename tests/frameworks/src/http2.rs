@@ -1,6 +1,6 @@
 //! HTTP/2: polling as ever, websockets by extended CONNECT (RFC 8441).
 
-use std::{convert::Infallible, future::poll_fn, net::SocketAddr};
+use std::{convert::Infallible, future::poll_fn, net::SocketAddr, time::Duration};
 
 use ::axum::{Router, routing::get};
 use ::hyper::{ext::Protocol, upgrade::Upgraded};
@@ -10,7 +10,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use primacron::{CloseReason, Handle, Message, Notice, Notices, PrimacronLayer, Reply, To};
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
-use tower::service_fn;
+use tower::{ServiceBuilder, service_fn};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
+    limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
+};
 
 use crate::{
     client::{ECHO, Http, Poller, Ws, assert_it_echoes, assert_polling},
@@ -27,6 +31,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::around(|app| app).await
+    }
+
+    async fn around(wrap: impl FnOnce(Router) -> Router) -> Self {
         let layer = PrimacronLayer::in_memory()
             .validate("echo", |_: &_, _: &_| true)
             .service(service_fn(async |message: Message| {
@@ -35,7 +43,7 @@ impl Server {
         let handle = layer.handle();
         let app = Router::new().route("/", get("inner")).layer(layer);
         Self {
-            address: serve(app).await,
+            address: serve(wrap(app)).await,
             notices: handle.notices(),
             handle,
         }
@@ -164,6 +172,29 @@ async fn websockets_polls_and_pages_share_a_connection() {
     assert_eq!(http.get("/").await.2, "inner");
     assert_polling(http, "").await;
     assert_eq!(server.handle.count(To::All), 21);
+}
+
+#[tokio::test]
+async fn layers_around_leave_a_stream_alone() {
+    let server = Server::around(|app| {
+        let hour = Duration::from_secs(3600);
+        let all = ServiceBuilder::new()
+            .layer(TraceLayer::new_for_http())
+            .layer(CatchPanicLayer::new())
+            .layer(CorsLayer::permissive())
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::REQUEST_TIMEOUT,
+                hour,
+            ))
+            .layer(RequestBodyLimitLayer::new(1_000_000))
+            .layer(CompressionLayer::new());
+        app.layer(all)
+    })
+    .await;
+    let mut http = server.client().await;
+
+    assert_websocket(&mut http).await;
+    assert_polling(http, "").await;
 }
 
 /// More than a stream's first window, both ways.

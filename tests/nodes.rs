@@ -1,0 +1,471 @@
+//! From one node to another: two and three nodes over the memory of this process.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+mod support;
+
+use std::{convert::Infallible, future::ready, time::Duration};
+
+use http::request::Parts;
+use primacron::{
+    Args, CloseReason, Cluster, Find, FollowError, Handle, Handler, Message, Notice, Outcome,
+    PrimacronLayer, QueuePolicy, Raw, Refused, To, User, Wait,
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use self::support::{App, Polling, Ws, app, is_stuck, notice, settle, soon, tasks};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// More than a pipe of the tests holds.
+const LARGE: usize = 4096;
+
+/// The session id is what the query says.
+fn chosen(parts: &Parts) -> Option<String> {
+    let (_, session) = parts.uri.query()?.split_once("session=")?;
+    Some(session.to_owned())
+}
+
+fn nothing() -> impl Handler + Clone + Sync {
+    tower::service_fn(|_: Message| ready(Ok::<_, Infallible>(())))
+}
+
+struct Node {
+    app: App,
+    handle: Handle,
+}
+
+impl Node {
+    fn of(layer: PrimacronLayer) -> Self {
+        let layer = layer
+            .session_id(chosen)
+            .ping_interval(3600 * SECOND)
+            .validate("say", |args: &Args, _: &User| args.len() == 1)
+            .service(nothing());
+        let handle = layer.handle();
+        let app = app(layer);
+        Self { app, handle }
+    }
+
+    async fn connect(&self, account: &str, session: &str) -> Ws {
+        let query = format!("account={account}&session={session}");
+        let ws = Ws::connect_with(&self.app, &query, 1024).await;
+        settle().await;
+        ws
+    }
+
+    async fn polling(&self, account: &str, session: &str) -> Polling {
+        Polling::connect_with(&self.app, &format!("account={account}&session={session}")).await
+    }
+
+    async fn forward(&self, session: &str, text: &str, wait: Wait) -> Outcome {
+        let forwarded = self.handle.forward("ann", session, "news", (text,), wait);
+        soon(forwarded).await.unwrap()
+    }
+
+    fn id(&self) -> Box<str> {
+        self.handle.node_id().into()
+    }
+}
+
+/// Nodes that know each other.
+async fn nodes<const N: usize>(
+    set: impl Fn(PrimacronLayer) -> PrimacronLayer,
+) -> (Cluster, [Node; N]) {
+    let cluster = Cluster::new();
+    let nodes = std::array::from_fn(|_| Node::of(set(cluster.layer())));
+    for node in &nodes {
+        until_sees(node, N).await;
+    }
+    (cluster, nodes)
+}
+
+async fn until_sees(node: &Node, count: usize) {
+    let sees = || match node.handle.nodes() {
+        Ok(nodes) => nodes.len() == count && nodes.iter().all(|node| node.live),
+        Err(_) => false,
+    };
+    soon(async {
+        while !sees() {
+            sleep(SECOND / 10).await;
+        }
+    })
+    .await;
+}
+
+async fn two() -> (Cluster, [Node; 2]) {
+    nodes(|layer| layer).await
+}
+
+fn news(text: &str) -> Value {
+    json!({"event": "news", "args": [text]})
+}
+
+fn say(text: &str) -> Value {
+    json!({"event": "say", "args": [text]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_another_node_is_reached() {
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    for _ in 0..2 {
+        let outcome = one.forward("s", "queued", Wait::enqueued(SECOND)).await;
+        assert_eq!(outcome, Outcome::Enqueued);
+        let outcome = one.forward("s", "written", Wait::written(SECOND)).await;
+        assert_eq!(outcome, Outcome::Written);
+        assert_eq!(ann.message().await, news("queued"));
+        assert_eq!(ann.message().await, news("written"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_one_after_the_other_arrives_so() {
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    let to = To::session("ann", "s");
+    for n in 0..20 {
+        // Nobody knows yet where she is, and after a while somebody does.
+        let sent = one.handle.try_send(to, "news", (n,)).unwrap();
+        assert_eq!((sent.queued, sent.passed_on), (0, true));
+        if n % 7 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let wait = Wait::enqueued(SECOND);
+    let last = one.handle.forward("ann", "s", "news", (20,), wait);
+    assert_eq!(last.await.unwrap(), Outcome::Enqueued);
+    for n in 0..=20 {
+        assert_eq!(ann.message().await["args"][0], n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_there_on_any_node() {
+    let (_cluster, [one, two]) = two().await;
+    let _bob = two.connect("bob", "s").await;
+    let outcome = one.forward("s", "hello", Wait::written(SECOND)).await;
+    assert_eq!(outcome, Outcome::NoSession);
+    let to = To::session("ann", "s");
+    let sent = one.handle.send(to, "news", ()).await.unwrap();
+    assert_eq!((sent.queued, sent.refused, sent.unreached), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_another_node_is_treated_by_its_policy() {
+    let set = |layer: PrimacronLayer| {
+        layer
+            .queue_limit(1024)
+            .queue_policy(QueuePolicy::DropVolatile)
+    };
+    let (_cluster, [one, two]) = nodes(set).await;
+    let _ann = two.polling("ann", "s").await;
+    let text = "x".repeat(700);
+    let full = Outcome::Refused(Refused::QueueFull);
+    let outcomes = [
+        one.forward("s", &text, Wait::enqueued(SECOND)).await,
+        one.forward("s", &text, Wait::enqueued(SECOND)).await,
+        one.forward("s", &text, Wait::written(SECOND)).await,
+    ];
+    assert_eq!(outcomes, [Outcome::Enqueued, full, full]);
+    let to = To::session("ann", "s");
+    let sent = one.handle.send(to, "news", (text,)).await.unwrap();
+    assert_eq!((sent.queued, sent.refused), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_polling_cannot_carry_is_refused_by_the_other_node() {
+    let (_cluster, [one, two]) = nodes(|layer| layer.codec(Raw)).await;
+    let _ann = two.polling("ann", "s").await;
+    let text = Args::text("one\u{1e}4two");
+    let forwarded = one
+        .handle
+        .forward("ann", "s", "message", text, Wait::written(SECOND));
+    let unsendable = Outcome::Refused(Refused::Unsendable);
+    assert_eq!(forwarded.await.unwrap(), unsendable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_written_in_time_nobody_knows() {
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    let large = "x".repeat(LARGE);
+    one.forward("s", &large, Wait::enqueued(SECOND)).await;
+    let start = Instant::now();
+    let outcome = one.forward("s", "late", Wait::written(5 * SECOND)).await;
+    assert_eq!((outcome, start.elapsed()), (Outcome::Unknown, 5 * SECOND));
+    ann.message().await;
+    assert_eq!(ann.message().await, news("late"), "perhaps means perhaps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_went_to_a_third_node_is_reached_by_one_detour() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let ann = two.connect("ann", "s").await;
+    let wait = Wait::written(SECOND);
+    assert_eq!(one.forward("s", "before", wait).await, Outcome::Written);
+    drop(ann);
+    settle().await;
+    let mut ann = three.connect("ann", "s").await;
+    for text in ["detour", "straight"] {
+        assert_eq!(one.forward("s", text, wait).await, Outcome::Written);
+        assert_eq!(ann.message().await, news(text));
+    }
+    drop(ann);
+    settle().await;
+    let mut ann = one.connect("ann", "s").await;
+    assert_eq!(one.forward("s", "here", wait).await, Outcome::Written);
+    assert_eq!(ann.message().await, news("here"));
+    drop(ann);
+    settle().await;
+    assert_eq!(one.forward("s", "gone", wait).await, Outcome::NoSession);
+    assert_eq!(two.forward("s", "gone", wait).await, Outcome::NoSession);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_makes_the_detour_too() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let ann = two.connect("ann", "s").await;
+    one.forward("s", "before", Wait::written(SECOND)).await;
+    drop(ann);
+    settle().await;
+    let mut ann = three.connect("ann", "s").await;
+    for n in 0..50 {
+        one.handle
+            .try_send(To::session("ann", "s"), "news", (n,))
+            .unwrap();
+        if n == 25 {
+            sleep(SECOND).await;
+        }
+    }
+    for n in 0..50 {
+        assert_eq!(ann.message().await["args"][0], n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_reaches_all_and_says_what_each_node_did() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let mut all = [
+        one.connect("ann", "1").await,
+        two.connect("ann", "2").await,
+        two.connect("bob", "3").await,
+    ];
+    let gathered = one
+        .handle
+        .broadcast(To::All, "news", ("all",))
+        .await
+        .unwrap();
+    let mut said: Vec<_> = gathered
+        .nodes
+        .iter()
+        .map(|node| (node.node.clone(), node.result.map(|sent| sent.queued)))
+        .collect();
+    assert_eq!(said.remove(0), (one.id(), Ok(1)));
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut others = vec![(two.id(), Ok(2)), (three.id(), Ok(0))];
+    others.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!((said, gathered.complete), (others, true));
+    for client in &mut all {
+        assert_eq!(client.message().await, news("all"));
+    }
+
+    let to = To::Account("ann");
+    let gathered = three.handle.broadcast(to, "news", ("ann",)).await.unwrap();
+    let concerned = gathered.nodes.len();
+    let queued: usize = gathered
+        .nodes
+        .iter()
+        .map(|node| node.result.unwrap().queued)
+        .sum();
+    assert_eq!((concerned, queued, gathered.complete), (3, 2, true));
+    let sent = three.handle.send(to, "news", ("ann",)).await.unwrap();
+    assert_eq!((sent.queued, sent.unreached), (2, 0));
+    let sent = three.handle.try_send(to, "news", ("ann",)).unwrap();
+    assert_eq!((sent.queued, sent.passed_on), (0, true));
+    for client in &mut all[..2] {
+        for _ in 0..3 {
+            assert_eq!(client.message().await, news("ann"));
+        }
+    }
+
+    let sent = three.handle.try_send(To::All, "news", ("last",)).unwrap();
+    assert_eq!((sent.queued, sent.passed_on), (0, true));
+    for client in &mut all {
+        assert_eq!(client.message().await, news("last"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_for_an_account_goes_to_the_nodes_that_have_it() {
+    let (_cluster, nodes) = nodes::<6>(|layer| layer).await;
+    let mut ann = nodes[5].connect("ann", "1").await;
+    let _bob = nodes[4].connect("bob", "2").await;
+    let to = To::Account("ann");
+    for n in 0..5 {
+        nodes[0].handle.try_send(to, "news", (n,)).unwrap();
+    }
+    for n in 0..5 {
+        assert_eq!(ann.message().await["args"][0], n);
+    }
+    let gathered = nodes[0]
+        .handle
+        .broadcast(to, "news", ("all",))
+        .await
+        .unwrap();
+    let concerned: Vec<_> = gathered.nodes.into_iter().map(|node| node.node).collect();
+    assert_eq!(concerned, [nodes[0].id(), nodes[5].id()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn anybody_is_closed_from_anywhere() {
+    let (_cluster, [one, two]) = two().await;
+    let mut notices = two.handle.notices();
+    let mut ann = two.connect("ann", "1").await;
+    let mut other = two.connect("ann", "2").await;
+    let _bob = two.connect("bob", "3").await;
+    let closed = one.handle.close(To::session("ann", "1"), "enough").await;
+    let said: Vec<_> = closed
+        .nodes
+        .iter()
+        .map(|node| (node.node.clone(), node.result))
+        .collect();
+    assert_eq!((said, closed.complete), (vec![(two.id(), Ok(1))], true));
+    assert_eq!(ann.until_closed().await, Some(1000));
+    let reason = CloseReason::Application("enough".into());
+    assert!(
+        matches!(notice(&mut notices, "disconnect").await, Notice::Disconnect { reason: r, .. } if r == reason)
+    );
+
+    let closed = one.handle.close(To::Account("ann"), "signed out").await;
+    let all: usize = closed.nodes.iter().map(|node| node.result.unwrap()).sum();
+    assert_eq!(all, 1);
+    assert_eq!(other.until_closed().await, Some(1000));
+    assert_eq!(two.handle.count(To::All), 1, "bob stays");
+    let closed = one.handle.close(To::session("ann", "1"), "again").await;
+    let said: Vec<_> = closed
+        .nodes
+        .iter()
+        .map(|node| (node.node.clone(), node.result))
+        .collect();
+    assert_eq!((said, closed.complete), (vec![(one.id(), Ok(0))], true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_another_node_is_heard() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let mut head = one.connect("ann", "head").await;
+    let mut tail = two.connect("ann", "tail").await;
+    let mut eve = two.connect("eve", "tail").await;
+    let (ann, stranger) = (User::new("ann", "tail", ""), User::new("eve", "tail", ""));
+    // It does not matter which node is asked.
+    three.handle.follow(&ann, "ann", "head").await.unwrap();
+    let foreign = two.handle.follow(&stranger, "ann", "head").await;
+    assert_eq!(foreign, Err(FollowError::ForeignAccount));
+    let gone = two.handle.follow(&ann, "ann", "gone").await;
+    assert_eq!(gone, Err(FollowError::NoSession));
+    for n in 0..20 {
+        head.emit("say", json!([n.to_string()])).await;
+    }
+    for n in 0..20 {
+        assert_eq!(tail.message().await, say(&n.to_string()));
+    }
+    two.handle.unfollow(&ann, "ann", "head").await.unwrap();
+    head.emit("say", json!(["again"])).await;
+    assert!(is_stuck(tail.message()).await);
+    assert!(is_stuck(eve.message()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_may_go_to_another_node_and_is_told_what_it_missed() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let mut head = one.connect("ann", "head").await;
+    let tail = two.connect("ann", "tail").await;
+    one.handle
+        .follow(&User::new("ann", "tail", ""), "ann", "head")
+        .await
+        .unwrap();
+    head.emit("say", json!(["0"])).await;
+    settle().await;
+    drop(tail);
+    settle().await;
+    for n in 1..4 {
+        head.emit("say", json!([n.to_string()])).await;
+    }
+    sleep(SECOND).await;
+    let mut tail = three.connect("ann", "tail").await;
+    head.emit("say", json!(["4"])).await;
+    let gap = json!({"event": "follow::gap", "args": ["head", 3]});
+    assert_eq!(tail.message().await, gap);
+    assert_eq!(tail.message().await, say("4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_heard_may_go_to_another_node() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let head = one.connect("ann", "head").await;
+    let mut tail = two.connect("ann", "tail").await;
+    one.handle
+        .follow(&User::new("ann", "tail", ""), "ann", "head")
+        .await
+        .unwrap();
+    drop(head);
+    settle().await;
+    let mut head = three.connect("ann", "head").await;
+    head.emit("say", json!(["hello"])).await;
+    assert_eq!(soon(tail.message()).await, say("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_says_goodbye_to_clients_and_nodes() {
+    let before = tasks();
+    let (cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    one.forward("s", "before", Wait::written(SECOND)).await;
+    let drain = tokio::spawn({
+        let handle = two.handle.clone();
+        async move { handle.drain_on(sleep(SECOND), 10 * SECOND).await }
+    });
+    settle().await;
+    assert_eq!(
+        one.forward("s", "not yet", Wait::written(SECOND)).await,
+        Outcome::Written
+    );
+    sleep(SECOND).await;
+    assert_eq!(ann.until_closed().await, Some(1001));
+    drop(ann);
+    drain.await.unwrap();
+    let outcome = one.forward("s", "late", Wait::written(SECOND)).await;
+    let not_delivered = matches!(
+        outcome,
+        Outcome::NoSession | Outcome::NodeGone | Outcome::Uncertain | Outcome::Refused(_)
+    );
+    assert!(not_delivered, "{outcome:?}");
+    until_sees(&one, 1).await;
+    assert_eq!(one.handle.find("ann", "s").await, Find::NotFound);
+    drop((cluster, one, two));
+    soon(async {
+        while tasks() > before {
+            sleep(SECOND).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_ends_though_another_one_knows_it() {
+    let before = tasks();
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    one.forward("s", "hello", Wait::written(SECOND)).await;
+    drop(two);
+    assert_eq!(ann.until_closed().await, Some(1001));
+    drop((ann, one));
+    soon(async {
+        while tasks() > before {
+            sleep(SECOND).await;
+        }
+    })
+    .await;
+}
