@@ -1,8 +1,8 @@
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::names::{
-    BUS_BYTES, BUS_ENTRIES, CONNECTIONS, HANDLER_TIME, HANDSHAKES, PRESENCE, QUEUE_FULL, QUEUED, RECEIVED, REFUSED, SENT,
-    UPGRADES, describe,
+    BUS_BYTES, BUS_ENTRIES, CONNECTIONS, HANDLER_TIME, HANDSHAKES, PRESENCE, QUEUE_FULL, QUEUED,
+    RECEIVED, REFUSED, SENT, UPGRADES, describe,
 };
 use crate::engine::Transport;
 
