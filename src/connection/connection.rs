@@ -205,7 +205,7 @@ impl Connection {
     }
 
     /// Ends a held poll without a message.
-    pub(super) fn release_poll(&self) {
+    pub(crate) fn release_poll(&self) {
         let mut exchange = self.exchange.lock();
         if let Some(polling) = &mut exchange.polling
             && matches!(polling.get, Get::Held(_))
