@@ -11,7 +11,7 @@ use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use primacron::{
     Args, Cluster, Handle, Message, PrimacronLayer, PublicError, QueuePolicy, Reply, To, Transport,
-    User,
+    User, Wait,
     metrics::{CONNECTIONS, HANDLER_TIME, PRESENCE, QUEUED},
     testing::{Client, ClientBuilder},
 };
