@@ -9,6 +9,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::ready,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -18,7 +19,14 @@ use primacron::{
     Args, Handle, Message, Notice, Notices, PrimacronLayer, PublicError, Refusal, Reply, To, User,
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, signal::ctrl_c, time::Instant};
+use tokio::{
+    net::TcpListener,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    time::Instant,
+};
 use tower::service_fn;
 
 const PAGE: &str = include_str!("chat/index.html");
@@ -81,14 +89,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         )
         .route("/icon.svg", get(|| file("image/svg+xml", ICON)))
         .layer(layer);
-    let shutdown = async move {
-        drop(ctrl_c().await);
-        handle.drain(DRAIN).await;
-    };
     axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown)
+        .with_graceful_shutdown(handle.drain_on(ended()?, DRAIN))
         .await?;
     Ok(())
+}
+
+/// Ready on ctrl-c, and when the system asks the program to end.
+fn ended() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 fn file(kind: &'static str, text: &'static str) -> std::future::Ready<impl IntoResponse + use<>> {

@@ -195,6 +195,7 @@ struct Server {
     address: SocketAddr,
     /// Of its last life.
     id: String,
+    ended: End,
     running: Option<Running>,
 }
 
@@ -224,6 +225,7 @@ impl Stage {
         let server = |_| Server {
             address: SocketAddr::new(page.ip(), 0),
             id: String::new(),
+            ended: End::NotYet,
             running: None,
         };
         let servers = (0..SERVERS).map(server).collect();
@@ -263,17 +265,18 @@ impl Stage {
 
     /// Ends a server, and waits until it has.
     async fn end(&self, server: usize, how: End) {
-        let thread = match &mut self.lock()[server].running {
-            Some(running) => {
-                running.end.send_replace(how);
-                running.thread.take()
-            }
-            None => None,
-        };
-        if let Some(thread) = thread {
+        if let Some(thread) = self.begin_end(server, how) {
             drop(spawn_blocking(|| thread.join()).await);
             self.lock()[server].running = None;
         }
+    }
+
+    fn begin_end(&self, server: usize, how: End) -> Option<JoinHandle<()>> {
+        let server = &mut self.lock()[server];
+        let running = server.running.as_mut()?;
+        running.end.send_replace(how);
+        server.ended = how;
+        running.thread.take()
     }
 
     /// Does what the page asks for.
@@ -319,6 +322,7 @@ impl Stage {
                 "port": server.address.port(),
                 "id": server.id,
                 "state": state,
+                "wasKilled": server.ended == End::Kill,
                 "clients": server.running.as_ref().map_or(0, |one| one.handle.count(To::All)),
                 "sees": servers.iter().map(sees).collect::<Vec<_>>(),
             })

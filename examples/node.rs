@@ -5,13 +5,14 @@
 //! ```
 //!
 //! It prints `listening on http://127.0.0.1:PORT node=ID` when it is ready, answers the events
-//! `echo`, `broadcast`, `account`, `sessions`, `close` and `whoami`, tells about itself at `/stats`,
-//! and drains on SIGTERM.
+//! `echo`, `broadcast`, `account`, `forward`, `forward_ack`, `find`, `sessions`, `follow`, `unfollow`,
+//! `close` and `whoami`, tells about itself at `/stats`, and drains on SIGTERM.
 
 use std::{
     collections::BTreeMap,
     convert::Infallible,
     future::{Ready, ready},
+    io,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -21,18 +22,24 @@ use axum::{Json, Router, routing::get, serve::ListenerExt};
 use clap::Parser;
 use futures_util::future::{BoxFuture, Either};
 use primacron::{
-    Args, Config, ConfigError, Find, Handle, Message, Notice, PrimacronLayer, PublicError, Raw,
-    Reply, To, User,
+    Args, Config, ConfigError, Find, FollowError, Handle, Message, Notice, Outcome, PrimacronLayer,
+    PublicError, Raw, Reply, To, User, Wait,
 };
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
 };
 use tower::Service;
 
 /// Bytes of the longest text that is echoed.
 const LONGEST_TEXT: usize = 1_000_000;
+
+/// How long `forward_ack` waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the clients may take to leave.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -64,6 +71,10 @@ struct Options {
     /// Who shows this secret publishes events with PUT /stream/broadcast.
     #[arg(long)]
     publish_secret: Option<String>,
+    /// Where other nodes reach this one, like http://127.0.0.1:3000, to relay requests for its
+    /// clients; port 0 stands for the one that is listened on.
+    #[arg(long)]
+    advertise: Option<String>,
     /// Echo every text and binary message as it came, without envelopes.
     #[arg(long)]
     raw: bool,
@@ -71,7 +82,16 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let address = listener.local_addr()?;
+    if let Some(host) = options
+        .advertise
+        .as_deref()
+        .and_then(|uri| uri.strip_suffix(":0"))
+    {
+        options.advertise = Some(format!("{host}:{}", address.port()));
+    }
     let counters = Counters::default();
     let layer = layer(&options, &counters)?;
     let handle = layer.handle();
@@ -88,19 +108,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     } else {
         app.layer(layer.service(node))
     };
-    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
-    let address = listener.local_addr()?;
     println!("listening on http://{address} node={}", handle.node_id());
-    let mut terminate = signal(SignalKind::terminate())?;
-    let shutdown = async move {
-        terminate.recv().await;
-        handle.drain(DRAIN).await;
-    };
+    let shutdown = handle.drain_on(ended()?, DRAIN);
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown)
         .await?;
     Ok(())
+}
+
+/// Ready on SIGTERM, or when somebody presses ctrl-c.
+fn ended() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = ctrl_c() => {}
+        }
+    })
 }
 
 fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, ConfigError> {
@@ -154,6 +179,7 @@ fn outside(options: &Options) -> Config {
     let mut config = Config::default();
     let secret = options.publish_secret.as_deref();
     config.publish_secrets = secret.map(|secret| vec![secret.into()]);
+    config.advertise.clone_from(&options.advertise);
     config
 }
 
@@ -221,6 +247,11 @@ impl Node {
                 "account",
                 Args::from_values(vec![text(1).into()]),
             ),
+            "forward" => self.send(
+                To::session(&text(0), &text(1)),
+                "forward",
+                Args::from_values(vec![text(2).into()]),
+            ),
             "whoami" => Ok(Reply::event(
                 "whoami",
                 [
@@ -248,15 +279,41 @@ impl Node {
         Ok(Reply::event("sessions", sessions))
     }
 
+    async fn forward(self, account: String, session: String, text: String) -> Answer {
+        let wait = Wait::written(PATIENCE);
+        let forwarded = self
+            .handle
+            .forward(&account, &session, "forward", (text,), wait);
+        match forwarded.await {
+            Ok(outcome) => Ok(Reply::event("outcome", [outcome.name()])),
+            Err(error) => Err(PublicError::new(error.to_string())),
+        }
+    }
+
+    async fn follow(self, user: User, account: String, session: String, on: bool) -> Answer {
+        let followed = if on {
+            self.handle.follow(&user, &account, &session).await
+        } else {
+            self.handle.unfollow(&user, &account, &session).await
+        };
+        let name = followed.map_or_else(FollowError::name, |()| "followed");
+        Ok(Reply::event("followed", [name]))
+    }
+
     async fn close(self, account: String, session: String) -> Answer {
         let to = To::session(&account, &session);
         let closed = self.handle.close(to, "closed by a client").await;
-        let is_there = closed
-            .nodes
-            .iter()
-            .any(|node| matches!(node.result, Ok(1..)));
-        let outcome = if is_there { "enqueued" } else { "no_session" };
-        Ok(Reply::event("outcome", [outcome]))
+        let outcomes = closed.nodes.iter().map(|node| match node.result {
+            Ok(0) => Outcome::NoSession,
+            Ok(_) => Outcome::Enqueued,
+            Err(unreached) => unreached.into(),
+        });
+        let outcome = match outcomes.max_by_key(|outcome| *outcome != Outcome::NoSession) {
+            Some(Outcome::NoSession) | None if !closed.complete => Outcome::Uncertain,
+            Some(outcome) => outcome,
+            None => Outcome::NoSession,
+        };
+        Ok(Reply::event("outcome", [outcome.name()]))
     }
 
     fn send(&self, to: To<'_>, event: &str, args: Args) -> Result<Reply, PublicError> {
@@ -282,6 +339,15 @@ impl Service<Message> for Node {
             "find" => Either::Right(Box::pin(self.clone().look_up(text(0), Some(text(1))))),
             "sessions" => Either::Right(Box::pin(self.clone().look_up(text(0), None))),
             "close" => Either::Right(Box::pin(self.clone().close(text(0), text(1)))),
+            "forward_ack" => {
+                let forwarding = self.clone().forward(text(0), text(1), text(2));
+                Either::Right(Box::pin(forwarding))
+            }
+            "follow" | "unfollow" => {
+                let (user, on) = (message.user().clone(), message.event() == "follow");
+                let following = self.clone().follow(user, text(0), text(1), on);
+                Either::Right(Box::pin(following))
+            }
             _ => Either::Left(ready(self.answer(&message))),
         }
     }

@@ -6,6 +6,10 @@ use std::{collections::HashMap, sync::Arc};
 use axum::Router;
 use parking_lot::Mutex;
 use primacron::{Args, MakeHandler, Message, PrimacronLayer, PublicError, Reply, To, User};
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 use tower::{service_fn, util::BoxCloneSyncService};
 
 /// The scores of a game, by account.
@@ -54,13 +58,17 @@ async fn main() -> std::io::Result<()> {
     let app = Router::new().layer(layer);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 3000)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let drained = async move {
-        drop(tokio::signal::ctrl_c().await);
-        println!("{} clients leave", handle.count(To::All));
-        handle.drain(std::time::Duration::from_secs(2)).await;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let streams = handle.clone();
+    let ended = async move {
+        tokio::select! {
+            _ = ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        println!("{} clients leave", streams.count(To::All));
     };
     axum::serve(listener, app)
-        .with_graceful_shutdown(drained)
+        .with_graceful_shutdown(handle.drain_on(ended, std::time::Duration::from_secs(2)))
         .await
 }
 

@@ -1,10 +1,11 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -22,6 +23,7 @@ pin_project! {
     enum Kind<B> {
         Inner { #[pin] body: B },
         Own { bytes: Option<Bytes> },
+        Relayed { #[pin] body: Incoming },
     }
 }
 
@@ -29,6 +31,12 @@ impl<B> ResponseBody<B> {
     pub(crate) const fn inner(body: B) -> Self {
         Self {
             kind: Kind::Inner { body },
+        }
+    }
+
+    pub(crate) const fn relayed(body: Incoming) -> Self {
+        Self {
+            kind: Kind::Relayed { body },
         }
     }
 
@@ -65,6 +73,11 @@ where
             KindProj::Own { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes.into()))))
             }
+            // A body that breaks off is shorter than its length says, which is what the client sees.
+            KindProj::Relayed { body } => match ready!(body.poll_frame(cx)) {
+                Some(Ok(frame)) => Poll::Ready(Some(Ok(frame.map_data(Into::into)))),
+                Some(Err(_)) | None => Poll::Ready(None),
+            },
         }
     }
 
@@ -72,6 +85,7 @@ where
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Own { bytes } => bytes.is_none(),
+            Kind::Relayed { body } => body.is_end_stream(),
         }
     }
 
@@ -81,6 +95,7 @@ where
             Kind::Own { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Kind::Relayed { body } => body.size_hint(),
         }
     }
 }

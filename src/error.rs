@@ -92,6 +92,8 @@ pub(crate) enum RequestError {
     Unlisted,
     /// A method that a connection does not know.
     Method,
+    /// Something in front of the other node has answered in its place.
+    NotRelayed,
 }
 
 impl RequestError {
@@ -107,7 +109,8 @@ impl RequestError {
                 | Rejection::UnsupportedProtocol,
             )
             | Self::Bad(_)
-            | Self::Method => StatusCode::BAD_REQUEST,
+            | Self::Method
+            | Self::NotRelayed => StatusCode::BAD_REQUEST,
             Self::Account(AccountError::Unauthorized) => StatusCode::UNAUTHORIZED,
             Self::Account(AccountError::Forbidden) => StatusCode::FORBIDDEN,
             Self::Account(AccountError::Unavailable) | Self::Draining | Self::Unlisted => {
@@ -128,6 +131,7 @@ impl RequestError {
             Self::Draining => (Rejection::Forbidden, "server is shutting down".into()),
             Self::Unlisted => (Rejection::Forbidden, "presence is not available".into()),
             Self::Method => (Rejection::BadMethod, Rejection::BadMethod.message().into()),
+            Self::NotRelayed => (Rejection::UnknownSid, "node cannot be relayed to".into()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -15,10 +15,13 @@ use crate::{
     connection::{HeldGet, MakeHandler},
     error::RequestError,
     publish::Publishing,
+    relay::{MARK, Relaying},
     respond,
     shared::{Listing, Next, Pending, Shared},
     transport::PostBody,
 };
+
+const MARKED: HeaderValue = HeaderValue::from_static("1");
 
 pin_project! {
     /// Response future of [`Primacron`](crate::Primacron).
@@ -26,6 +29,8 @@ pin_project! {
     pub struct ResponseFuture<F, B, M> {
         #[pin]
         kind: Kind<F, B, M>,
+        // Whether another node is to see that the layer itself answers.
+        marked: bool,
     }
 }
 
@@ -39,6 +44,7 @@ pin_project! {
         Get { get: HeldGet, shared: Arc<Shared<M>> },
         Post { #[pin] post: PostBody<B>, shared: Arc<Shared<M>> },
         Publish { #[pin] publishing: Publishing<B> },
+        Relay { #[pin] relaying: Relaying<B>, shared: Arc<Shared<M>> },
     }
 }
 
@@ -46,12 +52,22 @@ impl<F, B, M> ResponseFuture<F, B, M> {
     pub(crate) const fn inner(future: F) -> Self {
         Self {
             kind: Kind::Inner { future },
+            marked: false,
         }
     }
 
     pub(crate) fn own(next: Next<B>, shared: &Arc<Shared<M>>) -> Self {
         Self {
             kind: Kind::own(next, shared),
+            marked: false,
+        }
+    }
+
+    /// The answer to a request that another node has relayed.
+    pub(crate) fn relayed(next: Next<B>, shared: &Arc<Shared<M>>) -> Self {
+        Self {
+            kind: Kind::own(next, shared),
+            marked: true,
         }
     }
 }
@@ -76,6 +92,7 @@ impl<F, B, M> Kind<F, B, M> {
             Next::Get(get) => Self::Get { get, shared },
             Next::Post(post) => Self::Post { post, shared },
             Next::Publish(publishing) => Self::Publish { publishing },
+            Next::Relay(relaying) => Self::Relay { relaying, shared },
         }
     }
 }
@@ -89,9 +106,10 @@ where
     type Output = Result<Response<ResponseBody<ResBody>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut kind = self.project().kind;
+        let this = self.project();
+        let mut kind = this.kind;
         loop {
-            let answered = match kind.as_mut().project() {
+            let mut answered = match kind.as_mut().project() {
                 KindProj::Inner { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
@@ -128,8 +146,17 @@ where
                 KindProj::Post { post, shared } => {
                     answer(ready!(post.poll(cx)).map(|()| respond::ok()), shared)
                 }
+                KindProj::Relay { relaying, shared } => match ready!(relaying.poll(cx)) {
+                    Ok(response) => {
+                        return Poll::Ready(Ok(response.map(ResponseBody::relayed)));
+                    }
+                    Err(error) => shared.reject(&error),
+                },
                 KindProj::Publish { publishing } => ready!(publishing.poll_answer(cx)),
             };
+            if *this.marked {
+                answered.headers_mut().insert(MARK, MARKED);
+            }
             return Poll::Ready(Ok(answered.map(ResponseBody::own)));
         }
     }

@@ -31,12 +31,17 @@ impl Gate {
         self.account.as_ref().map(|account| account(parts))
     }
 
-    /// Chooses the ids of a new connection.
+    /// Chooses the ids of a new connection; `stamp` may make more of the socket id.
     ///
     /// # Errors
     ///
     /// A bad request when the application gives no usable session id.
-    pub(crate) fn user(&self, account: &str, parts: &Parts) -> Result<User, RequestError> {
+    pub(crate) fn user(
+        &self,
+        account: &str,
+        parts: &Parts,
+        stamp: impl FnOnce(String) -> String,
+    ) -> Result<User, RequestError> {
         let (session, sid) = match &self.session_id {
             None => ids::two_random_ids(),
             Some(choose) => {
@@ -45,7 +50,7 @@ impl Gate {
                 (session, ids::random_id())
             }
         };
-        Ok(User::new(account, &session, &sid))
+        Ok(User::new(account, &session, &stamp(sid)))
     }
 
     /// What stays of a handshake with its connection.

@@ -112,6 +112,7 @@ impl PrimacronLayer {
                 endpoint: Arc::new(endpoint),
                 gate: Gate::default(),
                 make: Arc::new(NoHandler),
+                relay: Arc::default(),
             }),
         }
     }
@@ -334,6 +335,7 @@ impl<M> PrimacronLayer<M> {
                 endpoint: shared.endpoint,
                 gate: shared.gate,
                 make: Arc::new(make),
+                relay: shared.relay,
             }),
         }
     }

@@ -119,6 +119,7 @@
 //! - [`router`]: handlers by event.
 //! - `transport`: websocket and long polling: bytes in, bytes out.
 //! - `node`: what one node is made of, and the [`Handle`] to it.
+//! - `relay`: requests for connections of other nodes.
 //! - `guide`: documentation and nothing else.
 //! - `respond`, `client`, `publish`: what is answered beside messages.
 //! - `shared`, `body`, `future`, `service`, `layer`, `cluster`, `serve`: the tower face.
@@ -148,8 +149,18 @@ mod node;
 mod notice;
 mod presence;
 mod publish;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "without a directory there are no other nodes")
+)]
+mod relay;
 mod respond;
 pub mod router;
 mod serve;

@@ -49,7 +49,7 @@ use crate::{
 
 /// One running layer: its connections and its notices.
 pub(crate) struct Node {
-    id: Box<str>,
+    pub(crate) id: Box<str>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tails: Arc<Tails>,
     pub(crate) notices: Noticeboard,

@@ -67,6 +67,18 @@ where
         } else if settings.serve_client && client::is_path(settings.path(), path) {
             let answer = client::respond(&request.into_parts().0);
             ResponseFuture::own(Next::Answer(answer), &self.shared)
+        } else if settings.is_relay_path(path) {
+            let (parts, body) = request.into_parts();
+            match self.shared.check_relay(&parts) {
+                Ok(account) => {
+                    let next = self.shared.begin_relayed(parts, body, account);
+                    ResponseFuture::relayed(next, &self.shared)
+                }
+                Err(error) => {
+                    let answer = self.shared.reject(&error);
+                    ResponseFuture::own(Next::Answer(answer), &self.shared)
+                }
+            }
         } else if let Some(secrets) = settings.publishers_at(path) {
             let (parts, body) = request.into_parts();
             ResponseFuture::own(self.shared.publish(secrets, &parts, body), &self.shared)

@@ -1,31 +1,32 @@
 mod listing;
+mod open;
 mod publish;
+mod relay;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header, request::Parts};
+use http::{Method, Response, request::Parts};
 use http_body::Body;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
 
 pub(crate) use self::listing::Listing;
-use self::listing::{list, register};
 use crate::{
     account::{Answer, Later},
-    connection::{Connection, Driver, Endpoint, HeldGet, MakeHandler},
-    engine::{
-        CloseReason, Handshake, Query, QueryError, Rejection, TEXT_TYPE, Transport, put_packet,
-    },
+    connection::{Connection, Endpoint, HeldGet, MakeHandler},
+    engine::{Query, QueryError, Rejection, Transport},
     error::{AccountError, RequestError},
     gate::{self, Gate},
-    message::{Frame, User},
     node::Owner,
     notice::Notice,
     publish::Publishing,
+    relay::{Peer, Relay, Relaying},
     respond,
-    transport::{PostBody, WebSocket, accept, check_origin, wants_stream, wants_websocket},
+    transport::{PostBody, WebSocket, check_origin, wants_stream, wants_websocket},
 };
 
 /// The websocket of every connection.
@@ -40,6 +41,8 @@ pub(crate) struct Shared<M> {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) gate: Gate,
     pub(crate) make: Arc<M>,
+    /// There once the node has begun, if others reach it.
+    pub(crate) relay: Arc<OnceLock<Arc<Relay>>>,
 }
 
 impl<M> Clone for Shared<M> {
@@ -49,6 +52,7 @@ impl<M> Clone for Shared<M> {
             endpoint: Arc::clone(&self.endpoint),
             gate: self.gate.clone(),
             make: Arc::clone(&self.make),
+            relay: Arc::clone(&self.relay),
         }
     }
 }
@@ -67,6 +71,8 @@ pub(crate) enum Next<B> {
     Post(PostBody<B>),
     /// It publishes.
     Publish(Publishing<B>),
+    /// Another node handles it.
+    Relay(Relaying<B>),
 }
 
 /// A request whose account is not known yet.
@@ -82,6 +88,10 @@ enum Route {
     Get(Arc<Connection>),
     Post(Arc<Connection>),
     Upgrade(Arc<Connection>),
+    /// Whatever it is, the connection is another node's.
+    Elsewhere(Peer),
+    /// Its client is to poll by way of another node.
+    Release(Arc<Connection>),
 }
 
 impl<M: MakeHandler> Shared<M> {
@@ -126,34 +136,22 @@ impl<M: MakeHandler> Shared<M> {
     /// Everything that can be said of a request before its account is known.
     fn check(&self, parts: &Parts) -> Result<Route, RequestError> {
         let query = parse(parts)?;
-        let settings = &self.endpoint.settings;
-        let transport = query
-            .transport
-            .as_deref()
-            .and_then(Transport::from_name)
-            .filter(|transport| settings.offers(*transport))
-            .ok_or(Rejection::UnknownTransport)?;
-        check_origin(settings.origins(), &parts.uri, &parts.headers)?;
+        let transport = self.transport(&query)?;
+        let origins = self.endpoint.settings.origins();
+        check_origin(origins, &parts.uri, &parts.headers)?;
         let Some(sid) = &query.sid else {
             return self.check_handshake(parts, &query, transport);
         };
-        let connection = self
-            .endpoint
-            .registry
-            .by_sid(sid)
-            .ok_or(Rejection::UnknownSid)?;
-        if query.eio.as_deref() != Some(VERSION) {
-            return Err(RequestError::Bad("protocol mismatch"));
+        match self.endpoint.registry.by_sid(sid) {
+            Some(connection) => check_request(parts, &query, transport, connection),
+            None => self.check_elsewhere(parts, sid),
         }
-        match (transport, &parts.method) {
-            (Transport::WebSocket, _) if !wants_websocket(parts) => {
-                Err(RequestError::Bad("transport mismatch"))
-            }
-            (Transport::WebSocket, _) => Ok(Route::Upgrade(connection)),
-            (Transport::Polling, &Method::GET) => Ok(Route::Get(connection)),
-            (Transport::Polling, &Method::POST) => Ok(Route::Post(connection)),
-            (Transport::Polling, _) => Err(RequestError::Method),
-        }
+    }
+
+    fn transport(&self, query: &Query<'_>) -> Result<Transport, RequestError> {
+        let named = query.transport.as_deref().and_then(Transport::from_name);
+        let offered = named.filter(|transport| self.endpoint.settings.offers(*transport));
+        Ok(offered.ok_or(Rejection::UnknownTransport)?)
     }
 
     fn check_handshake(
@@ -195,12 +193,23 @@ impl<M: MakeHandler> Shared<M> {
             Some(answer) => Some(gate::verify(answer, claim.as_deref())?),
             None => claim,
         };
+        self.enter(parts, body, route, account)
+    }
+
+    /// Serves a request of which it is known whose it is.
+    fn enter<B: Body>(
+        &self,
+        parts: Parts,
+        body: B,
+        route: Route,
+        account: Option<String>,
+    ) -> Result<Next<B>, RequestError> {
         match route {
             Route::Handshake(transport) => {
                 // It may have taken a while to learn whose it is.
                 self.check_open()?;
                 let account = gate::usable(account.as_deref())?;
-                let user = self.gate.user(account, &parts)?;
+                let user = self.gate.user(account, &parts, |sid| self.stamp(sid))?;
                 match transport {
                     Transport::Polling => Ok(self.open_polling(&parts, user)),
                     Transport::WebSocket => self.open_websocket(parts, user),
@@ -227,128 +236,12 @@ impl<M: MakeHandler> Shared<M> {
                 check_account(&connection, account.as_deref())?;
                 self.upgrade(parts, connection)
             }
-        }
-    }
-
-    fn open_polling<B>(&self, parts: &Parts, user: User) -> Next<B> {
-        let mut body = Vec::with_capacity(256);
-        self.put_open(&mut body, &user, Transport::Polling);
-        if let Some(text) = self.endpoint.settings.initial_packet() {
-            put_packet(&mut body, &message(text));
-        }
-        let cookie = self
-            .endpoint
-            .settings
-            .cookie()
-            .map(|cookie| format!("{}={}; Path=/; HttpOnly; SameSite=Lax", cookie, user.sid()));
-        let connection = self.prepare(user, parts, Transport::Polling);
-        let handler = self.make.make(connection.user());
-        register(&connection);
-        let listing = list(&self.endpoint, &connection, true);
-        let make = Arc::clone(&self.make);
-        tokio::spawn(Driver::<M, Socket>::new(connection, make, handler, None));
-        let mut response = respond::packets(body);
-        if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
-        }
-        match listing {
-            Some(listing) => Next::Wait(listing, response),
-            None => Next::Answer(response),
-        }
-    }
-
-    fn open_websocket<B>(&self, mut parts: Parts, user: User) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts)?;
-        let upgrade = take_upgrade(&mut parts)?;
-        let mut open = Vec::with_capacity(256);
-        self.put_open(&mut open, &user, Transport::WebSocket);
-        let connection = self.prepare(user, &parts, Transport::WebSocket);
-        connection.push_control(Frame::packet(&open));
-        if let Some(text) = self.endpoint.settings.initial_packet() {
-            connection.push_control(Frame::packet(&message(text)));
-        }
-        // Who must be listed to be answered cannot wait for the websocket.
-        let required = self.endpoint.presence.get().filter(|all| all.is_required());
-        let first = required.and_then(|_| list(&self.endpoint, &connection, false));
-        let listed = first.is_some();
-        let (endpoint, make) = (Arc::clone(&self.endpoint), Arc::clone(&self.make));
-        let patience = self.endpoint.settings.timing().upgrade_timeout;
-        tokio::spawn(async move {
-            if let Ok(Ok(upgraded)) = timeout(patience, upgrade).await {
-                let handler = make.make(connection.user());
-                register(&connection);
-                let listing = (!listed)
-                    .then(|| list(&endpoint, &connection, false))
-                    .flatten();
-                if let Some(listing) = listing {
-                    listing.await;
-                }
-                Driver::new(connection, make, handler, Some(Socket::from(upgraded))).await;
-            } else if let (true, Some(presence)) = (listed, endpoint.presence.get()) {
-                presence.disconnect(connection.user());
+            Route::Release(connection) => {
+                connection.release_poll();
+                Ok(Next::Answer(respond::ok()))
             }
-        });
-        let answer = respond::websocket(answer);
-        Ok(match first {
-            Some(listing) => Next::Wait(listing, answer),
-            None => Next::Answer(answer),
-        })
-    }
-
-    /// A second websocket is answered too, and closed at once: a client that is refused with a
-    /// status takes that for a failure of its server.
-    fn upgrade<B>(
-        &self,
-        mut parts: Parts,
-        connection: Arc<Connection>,
-    ) -> Result<Next<B>, RequestError> {
-        let answer = accept(&parts)?;
-        let upgrade = take_upgrade(&mut parts)?;
-        let announced = connection.announce_candidate();
-        let patience = self.endpoint.settings.timing().upgrade_timeout;
-        tokio::spawn(async move {
-            let refused = match timeout(patience, upgrade).await {
-                Ok(Ok(upgraded)) if announced => connection.hand_over(upgraded).err(),
-                Ok(Ok(upgraded)) => Some(upgraded),
-                Ok(Err(_)) | Err(_) => {
-                    if announced {
-                        connection.withdraw_candidate();
-                    }
-                    None
-                }
-            };
-            if let Some(upgraded) = refused {
-                let goodbye = Socket::from(upgraded).say_goodbye(&CloseReason::ForcedClose);
-                drop(timeout(patience, goodbye).await);
-            }
-        });
-        Ok(Next::Answer(respond::websocket(answer)))
-    }
-
-    fn put_open(&self, out: &mut Vec<u8>, user: &User, transport: Transport) {
-        let settings = &self.endpoint.settings;
-        let data = settings.handshake_data;
-        let handshake = Handshake {
-            sid: user.sid(),
-            upgrades: settings.upgrades(transport),
-            ping_interval: settings.timing().ping_interval,
-            ping_timeout: settings.timing().ping_timeout,
-            max_payload: settings.max_payload(),
-            session: data.then_some(user.session()),
-            account: data.then_some(user.account()),
-        };
-        handshake.put(out);
-    }
-
-    fn prepare(&self, user: User, parts: &Parts, transport: Transport) -> Arc<Connection> {
-        if self.gate.is_unverified() && self.owner.node().tell_unverified() {
-            self.endpoint
-                .settings
-                .notices
-                .post(Notice::UnverifiedAccount);
+            Route::Elsewhere(peer) => self.pass_on(parts, body, peer, account),
         }
-        let kept = self.gate.keep(parts);
-        Arc::new(Connection::new(&self.endpoint, user, kept, transport))
     }
 }
 
@@ -358,6 +251,27 @@ impl<M> std::fmt::Debug for Shared<M> {
             .field("endpoint", &self.endpoint)
             .field("gate", &self.gate)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a request to a connection of ours wants.
+fn check_request(
+    parts: &Parts,
+    query: &Query<'_>,
+    transport: Transport,
+    connection: Arc<Connection>,
+) -> Result<Route, RequestError> {
+    if query.eio.as_deref() != Some(VERSION) {
+        return Err(RequestError::Bad("protocol mismatch"));
+    }
+    match (transport, &parts.method) {
+        (Transport::WebSocket, _) if !wants_websocket(parts) => {
+            Err(RequestError::Bad("transport mismatch"))
+        }
+        (Transport::WebSocket, _) => Ok(Route::Upgrade(connection)),
+        (Transport::Polling, &Method::GET) => Ok(Route::Get(connection)),
+        (Transport::Polling, &Method::POST) => Ok(Route::Post(connection)),
+        (Transport::Polling, _) => Err(RequestError::Method),
     }
 }
 
@@ -377,17 +291,6 @@ fn check_account(connection: &Connection, account: Option<&str>) -> Result<(), R
         }
         _ => Ok(()),
     }
-}
-
-fn take_upgrade(parts: &mut Parts) -> Result<OnUpgrade, RequestError> {
-    parts
-        .extensions
-        .remove::<OnUpgrade>()
-        .ok_or(RequestError::Bad("server cannot upgrade"))
-}
-
-fn message(text: &str) -> Vec<u8> {
-    [&[TEXT_TYPE], text.as_bytes()].concat()
 }
 
 fn now() -> std::time::Instant {

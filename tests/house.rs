@@ -9,6 +9,7 @@ const LOW_TO_HIGH: &[&str] = &[
     "engine",
     "websocket",
     "ids",
+    "reach",
     "message",
     "validate",
     "error",

@@ -10,8 +10,9 @@ use http::StatusCode;
 use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use primacron::{
-    Args, Handle, Message, PrimacronLayer, PublicError, QueuePolicy, Reply, To, Transport, User,
-    metrics::{CONNECTIONS, HANDLER_TIME, QUEUED},
+    Args, Cluster, Handle, Message, PrimacronLayer, PublicError, QueuePolicy, Reply, To, Transport,
+    User,
+    metrics::{CONNECTIONS, HANDLER_TIME, PRESENCE, QUEUED},
     testing::{Client, ClientBuilder},
 };
 use tower::service_fn;
@@ -266,4 +267,39 @@ async fn no_label_tells_who_somebody_is() {
     }
     assert!(counts.has(r#"primacron_notices_total{name="account::unverified"} 1"#));
     assert!(counts.has("# HELP primacron_connections Open connections."));
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_is_in_one_state_at_a_time() {
+    let counts = Counts::begin();
+    let cluster = Cluster::new();
+    let layer = cluster
+        .layer()
+        .validate("echo", |args: &Args, _: &User| args.len() == 1)
+        .service(service_fn(handle));
+    let states = || {
+        ["synced", "syncing", "offline"]
+            .map(|state| counts.of(&format!("{PRESENCE}{{state=\"{state}\"}}")))
+    };
+    let app = Router::new().layer(layer);
+    let _ann = ann(&app).connect().await;
+
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(states(), [1.0, 0.0, 0.0]);
+    assert_eq!(
+        counts.of(r#"primacron_notices_total{name="presence::join"}"#),
+        1.0
+    );
+
+    cluster.cut_off();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(states(), [0.0, 0.0, 1.0]);
+
+    cluster.recover();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(states(), [1.0, 0.0, 0.0]);
+    assert_eq!(
+        counts.of(r#"primacron_notices_total{name="presence::offline"}"#),
+        1.0
+    );
 }

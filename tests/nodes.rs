@@ -14,7 +14,7 @@ use primacron::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use self::support::{App, Polling, Ws, app, is_stuck, notice, settle, soon, tasks};
+use self::support::{App, Polling, Ws, app, get, is_stuck, notice, settle, soon, tasks};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,6 +75,10 @@ async fn nodes<const N: usize>(
 ) -> (Cluster, [Node; N]) {
     let cluster = Cluster::new();
     let nodes = std::array::from_fn(|_| Node::of(set(cluster.layer())));
+    for node in &nodes {
+        // It begins with its first request.
+        get(&node.app, "/").await;
+    }
     for node in &nodes {
         until_sees(node, N).await;
     }

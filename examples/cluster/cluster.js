@@ -46,7 +46,7 @@ class Server {
     this.name = `Server ${index + 1}`;
     this.card = card;
     this.list = part(".clients");
-    this.state = "down";
+    this.state = "unknown";
     card.setAttribute("aria-label", this.name);
     part("h2").textContent = this.name;
     part(".add").addEventListener("click", () => add(this));
@@ -55,7 +55,7 @@ class Server {
     page.servers.append(card);
   }
 
-  show({ port, id, state, sees }) {
+  show({ port, id, state, wasKilled, sees }) {
     const before = this.state;
     [this.port, this.id, this.state] = [port, id, state];
     this.card.dataset.state = state;
@@ -64,8 +64,7 @@ class Server {
     this.card.querySelector(".views").replaceChildren(...sees.flatMap((seen, other) => (other === this.index ? [] : [this.#view(seen, other)])));
     if (state === before) return;
     if (state === "up") note("up", this.name, ` runs as node ${id.slice(0, 6)}.`);
-    if (state === "down" && before === "up") note("down", this.name, " was killed. Nobody was told.");
-    if (state === "down" && before === "ending") note("down", this.name, " has ended, and all know.");
+    if (state === "down") note("down", this.name, wasKilled ? " was killed. Nobody was told." : " has ended, and all know.");
     if (state === "down") this.card.animate([{ transform: "none" }, { transform: "scale(.985)" }, { transform: "none" }], 300);
   }
 

@@ -24,7 +24,7 @@ pub(crate) use self::{
     bus::BusSettings,
     presence::PresenceSettings,
     secret::Secrets,
-    settings::{MAX_PAYLOAD, Origins, Settings},
+    settings::{MAX_PAYLOAD, Origins, RELAY, Settings},
 };
 pub use self::{
     error::ConfigError,

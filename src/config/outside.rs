@@ -51,6 +51,8 @@ pub struct Config {
     /// See [`PrimacronLayer::publish_secret`](crate::PrimacronLayer::publish_secret); any of them
     /// counts.
     pub publish_secrets: Option<Vec<Secret>>,
+    /// See [`PrimacronLayer::advertise`](crate::PrimacronLayer::advertise).
+    pub advertise: Option<String>,
     /// How presence is kept in Redis.
     pub presence: PresenceConfig,
     /// How messages go from node to node.
@@ -155,6 +157,7 @@ impl Settings {
             handshake_data,
             serve_client,
             publish_secrets,
+            advertise,
             presence,
             bus,
         } = config;
@@ -184,6 +187,7 @@ impl Settings {
         if let Some(policy) = *queue_policy {
             self.set_queue_policy(policy);
         }
+        each(advertise.as_deref(), |uri| self.set_advertise(uri))?;
         for secret in publish_secrets.iter().flatten() {
             self.add_publish_secret(secret)?;
         }

@@ -1,7 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{ConfigError, settings::check};
 use crate::metrics::Metrics;
+use crate::reach::Reach;
 
 /// The longest namespace, in bytes.
 const LONGEST_NAMESPACE: usize = 64;
@@ -25,6 +26,8 @@ pub(crate) struct PresenceSettings {
     pub(crate) rate: u32,
     pub(crate) backlog: usize,
     pub(crate) command_timeout: Duration,
+    /// How other nodes reach this one, once it is known.
+    pub(crate) reach: Option<Arc<Reach>>,
     pub(crate) metrics: Metrics,
 }
 
@@ -41,6 +44,7 @@ impl Default for PresenceSettings {
             rate: 50_000,
             backlog: 100_000,
             command_timeout: Duration::from_secs(1),
+            reach: None,
             metrics: Metrics::default(),
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     message::{Codec, Json},
     metrics::Metrics,
     notice::Noticeboard,
+    reach::{Reach, is_address},
     websocket::Limits,
 };
 
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) presence: PresenceSettings,
     /// Who may publish; nobody without.
     publish_secrets: Option<Secrets>,
+    /// Where other nodes reach what is around the endpoint; nowhere without.
+    advertised: Option<Box<str>>,
     pub(crate) bus: BusSettings,
 }
 
@@ -70,6 +73,9 @@ pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
 
 /// Where events are published, below the endpoint.
 const PUBLISH: &str = "/broadcast";
+
+/// Where other nodes relay to, below the endpoint.
+pub(crate) const RELAY: &str = "/relay";
 
 impl Settings {
     pub(crate) fn new(notices: Noticeboard) -> Self {
@@ -107,6 +113,7 @@ impl Settings {
             },
             metrics,
             publish_secrets: None,
+            advertised: None,
             bus: BusSettings::default(),
         }
     }
@@ -219,6 +226,14 @@ impl Settings {
         Ok(())
     }
 
+    pub(crate) fn set_advertise(&mut self, uri: &str) -> Result<(), ConfigError> {
+        let uri = uri.strip_suffix('/').unwrap_or(uri);
+        let usable = is_address(uri) && !uri.ends_with('/');
+        check(usable, "advertise", "must be like http://10.0.0.1:3000")?;
+        self.advertised = Some(uri.into());
+        Ok(())
+    }
+
     pub(crate) fn add_publish_secret(&mut self, secret: &Secret) -> Result<(), ConfigError> {
         let secrets = self.publish_secrets.get_or_insert_with(Secrets::new);
         secrets.add(secret)
@@ -236,6 +251,17 @@ impl Settings {
     /// end.
     pub(crate) fn is_path(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == &*self.path
+    }
+
+    /// How other nodes reach the endpoint, if they may, with a new key.
+    pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
+        let uri = format!("{}{}", self.advertised.as_deref()?, self.path);
+        Some(Arc::new(Reach::new(uri)))
+    }
+
+    /// Whether other nodes relay to `path`.
+    pub(crate) fn is_relay_path(&self, path: &str) -> bool {
+        self.advertised.is_some() && path.strip_prefix(&*self.path) == Some(RELAY)
     }
 
     /// Who may publish at `path`, if that is where one does.

@@ -154,7 +154,7 @@ impl Connection {
         self.check(&exchange, &frame)?;
         if self.make_room(&mut exchange, &frame) {
             push(&mut exchange.queue, frame);
-            self.pushed(&mut exchange);
+            self.note_queued(&mut exchange);
             return Ok(());
         }
         if !frame.is_volatile() && self.endpoint.settings.queue_policy() == QueuePolicy::Close {
@@ -205,7 +205,7 @@ impl Connection {
     }
 
     /// Ends a held poll without a message.
-    pub(super) fn release_poll(&self) {
+    pub(crate) fn release_poll(&self) {
         let mut exchange = self.exchange.lock();
         if let Some(polling) = &mut exchange.polling
             && matches!(polling.get, Get::Held(_))
@@ -279,8 +279,8 @@ impl Connection {
         drop(broken_off);
     }
 
-    /// A message was queued.
-    fn pushed(&self, exchange: &mut Exchange) {
+    /// A message was put into the queue.
+    fn note_queued(&self, exchange: &mut Exchange) {
         exchange.wake_mover();
         if exchange.transport == Transport::Polling {
             // The task does not look at it, only the next GET does.
@@ -345,7 +345,7 @@ impl Outlet for Connection {
             return Err(PushError::Full(frame, Arc::clone(room).notified_owned()));
         }
         exchange.queue.push(frame);
-        self.pushed(&mut exchange);
+        self.note_queued(&mut exchange);
         Ok(())
     }
 

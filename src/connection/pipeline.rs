@@ -32,10 +32,10 @@ pin_project! {
         make: Arc<M>,
         handler: M::Handler,
         waiting: Waiting,
-        // Others hear what comes through.
-        followed: bool,
         // That of the message that waits.
         span: Span,
+        // Others hear what comes through.
+        followed: bool,
         #[pin]
         calls: Calls<Fut<M>>,
     }
@@ -72,8 +72,8 @@ impl<M: MakeHandler> Pipeline<M> {
             handler,
             make,
             waiting: Waiting::Nobody,
-            followed: false,
             span: Span::none(),
+            followed: false,
             calls: Calls::new(),
         }
     }

@@ -128,8 +128,8 @@ impl Connection {
         let mut body = Vec::new();
         if exchange.transport == Transport::Polling {
             exchange.take_body(&mut body, limit);
-            *taken = exchange.queue.written();
             exchange.settle(self.metrics());
+            *taken = exchange.queue.written();
         }
         if was_full {
             exchange.made_room();

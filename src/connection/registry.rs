@@ -32,6 +32,7 @@ pub(crate) struct Registry {
     empty: Notify,
     /// Nobody new is wanted.
     closing: AtomicBool,
+    closes: Notify,
     /// Nobody says goodbye either.
     killed: AtomicBool,
 }
@@ -57,6 +58,7 @@ impl Registry {
             known: AtomicUsize::new(0),
             empty: Notify::new(),
             closing: AtomicBool::new(false),
+            closes: Notify::new(),
             killed: AtomicBool::new(false),
         }
     }
@@ -114,11 +116,23 @@ impl Registry {
     /// either is visited by a later [`for_each`](Self::for_each) or finds this out.
     pub(crate) fn begin_close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.closes.notify_waiters();
     }
 
     /// Whether nobody new is wanted.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Ready when nobody new is wanted.
+    pub(crate) async fn closing(&self) {
+        loop {
+            let closes = self.closes.notified();
+            if self.is_closing() {
+                return;
+            }
+            closes.await;
+        }
     }
 
     /// From now on connections end as they do when the process is killed.

@@ -67,4 +67,23 @@ impl<M> PrimacronLayer<M> {
     pub fn command_timeout(self, timeout: Duration) -> Self {
         self.try_set(|settings| settings.presence.set_command_timeout(timeout))
     }
+
+    /// Lets clients speak with any node: a request that belongs to a connection of another node is
+    /// relayed to it, on both transports, so that no balancer has to keep clients on their node.
+    /// By default it is refused with 400, and the client connects anew.
+    ///
+    /// `uri` is where other nodes reach this one, like `http://10.0.0.1:3000`, with a path where the
+    /// layer is nested below one. It goes into the node's lease, together with a random key: who
+    /// relays proves that it can read the leases, and nothing else is ever dialled. Relays arrive at
+    /// `/stream/relay`, right below the endpoint; layers around this one must let them pass. The
+    /// account function, and what decides about accounts around it, runs on the node that the client
+    /// speaks to.
+    ///
+    /// Nodes speak plain HTTP with one another: the network between them must be yours. A relayed
+    /// websocket costs its first node about 20 KB. In memory there are no other nodes.
+    #[must_use]
+    #[track_caller]
+    pub fn advertise(self, uri: &str) -> Self {
+        self.try_set(|settings| settings.set_advertise(uri))
+    }
 }

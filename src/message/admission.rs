@@ -138,9 +138,9 @@ impl Candidate {
         match verdict.0 {
             Found::Pass => Admission::Passed(self.into_message(None)),
             Found::Parsed(value) => Admission::Passed(self.into_message(Some(value))),
-            Found::Replace(args) => {
+            Found::Replace(args, data) => {
                 self.envelope.args = args;
-                Admission::Passed(self.into_message(None))
+                Admission::Passed(self.into_message(data))
             }
             Found::Refuse(refusal) => self.refuse(refusal),
             Found::Later(answer) => Admission::Asking(Asking {

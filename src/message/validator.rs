@@ -26,6 +26,15 @@ impl Refusal {
         }
     }
 
+    /// Refuses with a text for the client, and what only the application may know.
+    #[cfg(feature = "json-schema")]
+    pub(crate) fn with_cause(text: String, cause: ArgsError) -> Self {
+        Self {
+            text,
+            cause: Some(Box::new(cause)),
+        }
+    }
+
     /// The text for the client.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -66,8 +75,8 @@ pub struct Verdict(pub(crate) Found);
 
 pub(crate) enum Found {
     Pass,
-    /// These arguments instead.
-    Replace(Args),
+    /// These arguments instead, and the value that they were parsed into.
+    Replace(Args, Option<Box<dyn Any + Send>>),
     /// The value that the arguments were parsed into.
     Parsed(Box<dyn Any + Send>),
     Refuse(Refusal),
@@ -84,7 +93,7 @@ impl Verdict {
     /// The message passes with these arguments in place of its own.
     #[must_use]
     pub const fn replace(args: Args) -> Self {
-        Self(Found::Replace(args))
+        Self(Found::Replace(args, None))
     }
 
     /// The message passes and carries a value that was made from it.
@@ -103,7 +112,7 @@ impl fmt::Debug for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Found::Pass => "Verdict::Pass",
-            Found::Replace(_) => "Verdict::Replace",
+            Found::Replace(..) => "Verdict::Replace",
             Found::Parsed(_) => "Verdict::Parsed",
             Found::Refuse(_) => "Verdict::Refuse",
             Found::Later(_) => "Verdict::Later",

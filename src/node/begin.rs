@@ -31,6 +31,12 @@ impl Owner {
         if node.presence.set(presence.clone()).is_err() {
             return;
         }
+        let follows = Arc::downgrade(&node.follows);
+        presence.on_followed(Box::new(move |user, followers| {
+            if let Some(follows) = follows.upgrade() {
+                follows.resume(user, followers);
+            }
+        }));
         runtime.spawn(task.run());
         if let Some((bus, task)) = node.bus(settings, &presence) {
             runtime.spawn(task.run(Arc::new(node.porter())));
@@ -47,7 +53,8 @@ impl Owner {
 impl Node {
     /// The directory that this node shares with others, if it does.
     fn directory(&self, settings: &Settings) -> Option<(Presence, PresenceTask)> {
-        let (own, notices) = (settings.presence.clone(), settings.notices.clone());
+        let (mut own, notices) = (settings.presence.clone(), settings.notices.clone());
+        own.reach = settings.reach();
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let redis = redis.clone();

@@ -59,13 +59,15 @@ impl Deliver for Porter {
                 follower,
                 on,
             } => {
-                let outcome = self
-                    .follows
-                    .upgrade()
-                    .map_or(Outcome::Uncertain, |follows| {
-                        follows.asked(&account, &followed, &follower, on)
-                    });
-                asker.answer(Answer::Forward(outcome));
+                let (follows, routes) = (self.follows.upgrade(), self.routes.upgrade());
+                let reach = routes.as_ref().and_then(|routes| routes.reach());
+                let (Some(follows), Some(reach)) = (follows, reach) else {
+                    return asker.answer(Answer::Forward(Outcome::Uncertain));
+                };
+                reach.runtime.spawn(async move {
+                    let asked = follows.asked(&account, &followed, &follower, on);
+                    asker.answer(Answer::Forward(asked.await));
+                });
             }
         }
     }

@@ -18,6 +18,7 @@ use super::{
     route::{Reach, Routes},
 };
 use crate::{
+    account::is_name,
     bus::{Answer, Call, Outcome, Refused},
     connection::{Registry, Tail, Tails},
     message::{Codec, Frame, Json, Message, Outgoing, User, is_reserved},
@@ -190,10 +191,20 @@ impl Follows {
         follower: &str,
     ) -> Result<(), FollowError> {
         self.begin(account, session, follower)?;
+        self.remember(account, session, &[follower], true).await;
         Ok(())
     }
 
-    /// The same without telling the directory.
+    /// Lets the directory know, so that whichever node gets the session later does too. What it
+    /// does not hear now it hears in the next round.
+    async fn remember(&self, account: &str, session: &str, followers: &[&str], on: bool) {
+        if let Some(reach) = self.reach() {
+            let presence = &reach.presence;
+            drop(presence.follow(account, session, followers, on).await);
+        }
+    }
+
+    /// The same as [`add`](Self::add) without telling the directory.
     pub(super) fn begin(
         self: &Arc<Self>,
         account: &str,
@@ -226,9 +237,18 @@ impl Follows {
         Ok(())
     }
 
+    /// A session came to this node that others followed before.
+    pub(super) fn resume(self: &Arc<Self>, user: &User, followers: &[String]) {
+        for follower in followers.iter().filter(|name| is_name(name)) {
+            // More of them than may be were not written by us.
+            let _ = self.begin(user.account(), user.session(), follower);
+        }
+    }
+
     /// Somebody does not follow a session any more.
     async fn remove(&self, account: &str, session: &str, follower: &str) {
         self.end(account, session, follower);
+        self.remember(account, session, &[follower], false).await;
     }
 
     /// The same without telling the directory.
@@ -264,7 +284,7 @@ impl Follows {
     }
 
     /// What another node asks.
-    pub(super) fn asked(
+    pub(super) async fn asked(
         self: &Arc<Self>,
         account: &str,
         session: &str,
@@ -278,7 +298,7 @@ impl Follows {
         if self.registry.session(account, session).is_none() {
             return Outcome::Uncertain;
         }
-        match self.begin(account, session, follower) {
+        match self.add(account, session, follower).await {
             Ok(()) => Outcome::Enqueued,
             Err(_) => Outcome::Refused(Refused::QueueFull),
         }

@@ -8,7 +8,7 @@ use super::{
     types::{Find, Life, Located, NodeInfo, PresenceState, Sessions},
     value::{Entry, Lease},
 };
-use crate::{error::StoreError, message::User};
+use crate::{error::StoreError, message::User, reach::Reach};
 
 /// How many buckets are looked at with each heartbeat.
 const CHECKS: u8 = 16;
@@ -45,6 +45,8 @@ pub(super) struct Core {
     next_check: u8,
     /// Somebody asked for a node that is not known yet.
     stranger: bool,
+    /// How others reach us.
+    pub(super) reach: Option<Arc<Reach>>,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -60,6 +62,7 @@ impl Core {
             online: None,
             next_check: 0,
             stranger: false,
+            reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
@@ -116,6 +119,7 @@ impl Core {
             seq: self.seq,
             dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
+            reach: self.reach.clone(),
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) enum Event {
     Removed(User, u64),
     /// Somebody newer has the session.
     Superseded(User),
+    /// These sessions follow ours.
+    Followed(User, Vec<String>),
     /// We took the place of this entry.
     Displaced(User, String, u64),
     ConnectFailed(User, StoreError),

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use super::{
     Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     job::Lookup,
-    keys::Keys,
+    keys::{Keys, member},
     liveness::Periods,
     memory::Memory,
     store::Store,
@@ -28,6 +28,9 @@ use crate::{
 
 /// Closes the connection of a user whose session is somebody newer's.
 pub(crate) type Supersede = Arc<dyn Fn(&User) + Send + Sync>;
+
+/// Hears which sessions follow one of ours that begins.
+pub(crate) type Followed = Box<dyn Fn(&User, &[String]) + Send + Sync>;
 
 /// The way to the presence task; cheap to clone.
 ///
@@ -46,6 +49,7 @@ pub(super) struct Shared {
     pub(super) settings: PresenceSettings,
     pub(super) notices: Noticeboard,
     pub(super) supersede: Supersede,
+    pub(super) followed: OnceLock<Followed>,
     /// The next heartbeat is wanted now.
     pub(super) hurry: Notify,
     /// How many heartbeats were answered.
@@ -90,13 +94,16 @@ impl Presence {
             suspect: settings.suspect,
             dead: settings.dead,
         };
+        let mut core = Core::new(node, periods, settings.backlog);
+        core.reach.clone_from(&settings.reach);
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core::new(node, periods, settings.backlog)),
+            core: Mutex::new(core),
             store,
             keys: Keys::new(&settings.namespace),
             settings,
             notices,
             supersede,
+            followed: OnceLock::new(),
             hurry: Notify::new(),
             beats: watch::Sender::new(0),
             news: Notify::new(),
@@ -111,6 +118,24 @@ impl Presence {
             shared: Arc::clone(&shared),
         };
         (presence, PresenceTask::new(shared))
+    }
+
+    /// Who hears which sessions follow ours. There is one.
+    pub(crate) fn on_followed(&self, followed: Followed) {
+        drop(self.shared.followed.set(followed));
+    }
+
+    /// Remembers for a while that sessions of an account follow another one, or no longer.
+    pub(crate) async fn follow(
+        &self,
+        account: &str,
+        followed: &str,
+        followers: &[impl AsRef<str>],
+        on: bool,
+    ) -> Result<(), StoreError> {
+        let pairs = followers.iter().map(|one| member(followed, one.as_ref()));
+        let pairs: Vec<String> = pairs.collect();
+        self.shared.store.follow(account, &pairs, on).await
     }
 
     /// A connection begins here.

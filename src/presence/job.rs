@@ -42,6 +42,8 @@ pub(super) enum Reply {
         other: Option<String>,
         /// The other entry is newer and stayed.
         lost: bool,
+        /// The sessions that follow this one.
+        followers: Vec<String>,
     },
     Delete {
         marker: Option<Arc<str>>,

@@ -67,6 +67,14 @@ impl Keys {
         key
     }
 
+    /// HASH who is followed and who follows, as a member -> when that was last said.
+    pub(super) fn follows(&self, account: &str) -> String {
+        let mut key = self.part(bucket(account), 'f');
+        key.push(':');
+        key.push_str(account);
+        key
+    }
+
     fn part(&self, bucket: u8, kind: char) -> String {
         let mut key = String::with_capacity(self.namespace.len() + 8);
         // Writing into a String does not fail.

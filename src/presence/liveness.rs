@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::value::Lease;
+use crate::reach::Reach;
 
 /// So many peers must be known before most of them standing still is taken for Redis' fault.
 const CROWD: usize = 4;
@@ -56,7 +57,7 @@ impl Corpse {
     pub(super) fn tombstone(&self) -> String {
         let dead = Lease {
             dead: true,
-            ..self.lease
+            ..self.lease.clone()
         };
         dead.encode()
     }
@@ -144,6 +145,7 @@ impl Liveness {
                 seq: 0,
                 dead: false,
                 sessions: 0,
+                reach: None,
             };
             let peer = Peer {
                 lease,
@@ -159,6 +161,14 @@ impl Liveness {
     pub(super) fn verdict(&self, node: &str, now: Instant) -> Option<Verdict> {
         let peer = self.peers.get(node)?;
         Some(peer.verdict(self.clock(now), self.dead_after(now), &self.periods))
+    }
+
+    /// The node that is not dead, can be reached, and whose id begins like this.
+    pub(super) fn reachable(&self, tag: &str, now: Instant) -> Option<(&Arc<str>, &Arc<Reach>)> {
+        let (node, peer) = self.peers.iter().find(|(node, _)| node.starts_with(tag))?;
+        let verdict = self.verdict(node, now)?;
+        let dead = matches!(verdict, Verdict::Dead { .. });
+        (!dead).then(|| peer.lease.reach.as_ref().map(|reach| (node, reach)))?
     }
 
     /// The nodes that are not dead, with what there is to be thought of them.
@@ -184,7 +194,7 @@ impl Liveness {
             let remains = peer.listed || !peer.lease.dead;
             (dead && remains).then(|| Corpse {
                 node: Arc::clone(node),
-                lease: peer.lease,
+                lease: peer.lease.clone(),
                 listed: peer.listed,
             })
         })

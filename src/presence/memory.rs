@@ -178,6 +178,13 @@ impl Memory {
         Ok(())
     }
 
+    fn follow_now(&self, account: &str, pairs: &[String], on: bool) -> Result<(), StoreError> {
+        let mut data = self.lock()?;
+        let part = data.buckets.entry(bucket(account)).or_default();
+        part.follow(account, pairs, on);
+        Ok(())
+    }
+
     fn leave_now(&self, node: &str, last: &Lease) -> Result<(), StoreError> {
         let mut data = self.lock()?;
         data.leases.insert(node.to_owned(), last.encode());
@@ -310,6 +317,10 @@ impl Store for Memory {
 
     fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()> {
         self.later(move || self.forget_now(corpse))
+    }
+
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
+        self.later(move || self.follow_now(account, pairs, on))
     }
 
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()> {

@@ -21,6 +21,7 @@ mod keys;
 mod liveness;
 mod memory;
 mod own;
+mod reach;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;

@@ -51,6 +51,10 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Removes the row of a node that was buried, once nothing of it is left.
     fn forget<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, ()>;
 
+    /// Remembers for a while that sessions of an account follow others, or no longer: members made
+    /// of who is followed and who follows.
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()>;
+
     /// The last word of a node: its row says that it is dead.
     fn leave<'a>(&'a self, node: &'a str, last: &'a Lease) -> Later<'a, ()>;
 }

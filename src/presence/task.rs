@@ -199,6 +199,11 @@ impl PresenceTask {
         match event {
             Event::Stored(user, generation) => notices.post(Notice::Join { user, generation }),
             Event::Removed(user, generation) => notices.post(Notice::Leave { user, generation }),
+            Event::Followed(user, followers) => {
+                if let Some(followed) = self.shared.followed.get() {
+                    followed(&user, &followers);
+                }
+            }
             Event::Superseded(user) => (self.shared.supersede)(&user),
             Event::Displaced(user, other, generation) => match Entry::parse(&other) {
                 Some(entry) if *entry.node != **self.shared.core.lock().node() => {

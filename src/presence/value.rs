@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use crate::reach::Reach;
+
 /// The version of entries and leases. What carries another one is not read.
 const VERSION: &str = "1";
 
@@ -54,7 +56,7 @@ impl std::fmt::Debug for Entry {
 }
 
 /// The row of a node in the lease table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     pub(super) epoch: u64,
     /// Raised with every heartbeat.
@@ -63,6 +65,8 @@ pub(super) struct Lease {
     pub(super) dead: bool,
     /// How many sessions the node has.
     pub(super) sessions: u64,
+    /// How other nodes reach it, if it says so.
+    pub(super) reach: Option<Arc<Reach>>,
 }
 
 impl Lease {
@@ -72,13 +76,18 @@ impl Lease {
             seq,
             dead,
             sessions,
+            reach,
         } = self;
         let state = if *dead { "dead" } else { "up" };
-        format!("{VERSION}|{epoch}|{seq}|{state}|{sessions}")
+        let row = format!("{VERSION}|{epoch}|{seq}|{state}|{sessions}");
+        match reach {
+            Some(reach) => format!("{row}|{}", reach.encode()),
+            None => row,
+        }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(6, '|');
+        let mut parts = text.splitn(8, '|');
         let version = parts.next()?;
         let epoch = number(parts.next()?)?;
         let seq = number(parts.next()?)?;
@@ -88,12 +97,18 @@ impl Lease {
             _ => return None,
         };
         let sessions = number(parts.next()?)?;
+        let reach = match (parts.next(), parts.next()) {
+            (None, _) => None,
+            (Some(uri), Some(key)) => Some(Arc::new(Reach::parse(uri, key)?)),
+            (Some(_), None) => return None,
+        };
         let complete = version == VERSION && parts.next().is_none();
         complete.then_some(Self {
             epoch,
             seq,
             dead,
             sessions,
+            reach,
         })
     }
 }
@@ -130,12 +145,14 @@ mod tests {
 
     #[test]
     fn a_lease_comes_back_as_written() {
-        for dead in [false, true] {
+        let reach = Arc::new(Reach::new("http://10.0.0.1:3000/stream".to_owned()));
+        for (dead, reach) in [(false, None), (true, None), (false, Some(reach))] {
             let lease = Lease {
                 epoch: 3,
                 seq: 9,
                 dead,
                 sessions: 100,
+                reach,
             };
             assert_eq!(Lease::parse(&lease.encode()), Some(lease));
         }
@@ -171,6 +188,10 @@ mod tests {
             "1|1|1|well|0",
             "1|1|1|up|0|",
             "1|x|1|up|0",
+            "1|1|1|up|0|http://a",
+            "1|1|1|up|0|http://a|AAAAAAAAAAAAAAAAAAAAA",
+            "1|1|1|up|0|https://a|AAAAAAAAAAAAAAAAAAAAAA",
+            "1|1|1|up|0|http://a|AAAAAAAAAAAAAAAAAAAAAA|",
         ] {
             assert_eq!(Lease::parse(bad), None, "{bad}");
         }

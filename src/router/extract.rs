@@ -107,6 +107,28 @@ impl<S, T: DeserializeOwned + Send + 'static> FromMessage<S> for Data<T> {
     }
 }
 
+/// As [`Data`], of a type whose rules `garde` checks.
+#[cfg(feature = "garde")]
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a pattern to take apart")]
+pub struct Valid<T>(pub T);
+
+#[cfg(feature = "garde")]
+impl<S, T> FromMessage<S> for Valid<T>
+where
+    T: DeserializeOwned + garde::Validate<Context: Default> + Send + 'static,
+{
+    type Rejection = Missing;
+
+    fn from_message(message: &mut Message, _: &S) -> Result<Self, Missing> {
+        message.take_data().map(Self).ok_or_else(Missing::data::<T>)
+    }
+
+    fn validator() -> Option<BoxValidator> {
+        Some(Box::new(crate::validate::garde::<T>()))
+    }
+}
+
 /// The value that the event's validator made with [`Verdict::parsed`](crate::Verdict::parsed), of whatever type. It brings
 /// no validator along: the event needs one.
 #[derive(Clone, Copy, Debug)]

@@ -78,6 +78,7 @@ impl<L, H, T, S> fmt::Debug for Layered<L, H, T, S> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<L, H, T, S> EventHandler<InLayer<T>, S> for Layered<L, H, T, S>
 where
     L: Layer<Route> + Clone + Send + Sync + 'static,

@@ -113,6 +113,8 @@ mod routed;
 #[expect(clippy::module_inception, reason = "the router of the router room")]
 mod router;
 
+#[cfg(feature = "garde")]
+pub use self::extract::Valid;
 pub use self::{
     extract::{AckId, Data, Event, Extension, FromMessage, FromRef, Missing, Parsed, State},
     handler::{EventHandler, InLayer, Layered, Parts, PartsAndMessage},

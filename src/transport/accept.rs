@@ -19,11 +19,14 @@ pub(crate) enum Opening {
 
 /// Whether a request asks to become a websocket. [RFC 6455, section 4.2.1]
 pub(crate) fn wants_websocket(parts: &Parts) -> bool {
-    let headers = &parts.headers;
-    let upgrades = headers.contains_key(header::UPGRADE)
+    is_upgrade(&parts.headers) || wants_stream(parts)
+}
+
+/// Whether a request asks for it by an upgrade.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
         && has_token(headers, &header::UPGRADE, "websocket")
-        && has_token(headers, &header::CONNECTION, "upgrade");
-    upgrades || wants_stream(parts)
+        && has_token(headers, &header::CONNECTION, "upgrade")
 }
 
 /// Whether a request asks for it by an extended CONNECT. [RFC 8441, section 4]

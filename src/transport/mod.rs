@@ -10,7 +10,7 @@ mod post;
 mod websocket;
 
 pub(crate) use self::{
-    accept::{Opening, accept, wants_stream, wants_websocket},
+    accept::{Opening, accept, is_upgrade, wants_stream, wants_websocket},
     origin::check as check_origin,
     post::PostBody,
     websocket::WebSocket,

@@ -12,11 +12,32 @@
 //!     .validate("chat", |args: &Args, _: &User| args.get::<&str>(0).is_ok());
 //! # drop(layer);
 //! ```
+//!
+//! # Several in one
+//!
+//! [`all`], [`any`] and [`optional`] make one validator of others, whatever these are.
+//!
+//! # What a validator does wrong
+//!
+//! One that panics refuses its message, and that alone: the client hears `validator failed`, the
+//! application the notice `error::validation`.
 
+mod compose;
+#[cfg(feature = "garde")]
+mod garde;
+#[cfg(feature = "json-schema")]
+mod json_schema;
 mod optional;
 mod typed;
 
+#[cfg(feature = "garde")]
+pub use self::garde::{garde, garde_with};
+#[cfg(feature = "json-schema")]
+pub use self::json_schema::{
+    SchemaError, json_schema, json_schema_of_all, try_json_schema, try_json_schema_of_all,
+};
 pub use self::{
+    compose::{IntoValidators, all, any},
     optional::optional,
     typed::{asking, shape, shape_and},
 };

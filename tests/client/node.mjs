@@ -81,6 +81,13 @@ class Node {
     return within(this.exited, "the exit after SIGTERM");
   }
 
+  /** Ends the server without a warning. */
+  async kill() {
+    this.#mayExit = true;
+    this.#child.kill("SIGKILL");
+    await within(this.exited, "the end of the server");
+  }
+
   async stop() {
     const early = this.#child.exitCode ?? this.#child.signalCode;
     for (const client of this.#clients) client.socket.close();

@@ -57,6 +57,27 @@ impl Client {
         .await?
     }
 
+    /// Sends an event.
+    pub(crate) async fn tell(&mut self, event: &str, args: &[&str]) -> io::Result<()> {
+        let packet = format!("4{}", json!({"event": event, "args": args}));
+        timeout(SLOWEST, self.socket.send(&packet)).await?
+    }
+
+    /// Waits for the next event, whatever it is.
+    pub(crate) async fn heard_any(&mut self) -> io::Result<(String, Value)> {
+        let read = async {
+            loop {
+                let packet = self.socket.text().await?;
+                if let Some(message) = packet.strip_prefix('4') {
+                    let mut message: Value = serde_json::from_str(message)?;
+                    let event = message["event"].as_str().unwrap_or_default().to_owned();
+                    return Ok((event, message["args"].take()));
+                }
+            }
+        };
+        timeout(SLOWEST, read).await?
+    }
+
     /// Waits for an event.
     pub(crate) async fn heard(&mut self, event: &str) -> io::Result<Vec<Value>> {
         loop {

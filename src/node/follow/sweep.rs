@@ -77,6 +77,12 @@ impl Follows {
     /// followed any more.
     async fn look_after_head(&self, head: &Head) {
         let whereabouts = self.whereabouts(&head.account, &head.session).await;
+        if let Whereabouts::Here | Whereabouts::Nowhere = whereabouts {
+            let followers = head.followers.lock().clone();
+            let names: Vec<&str> = followers.iter().map(|one| one.session()).collect();
+            self.remember(&head.account, &head.session, &names, true)
+                .await;
+        }
         let now = Instant::now();
         let gone_since = match &whereabouts {
             Whereabouts::Unknown => return,

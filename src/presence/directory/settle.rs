@@ -182,6 +182,7 @@ impl Directory {
             generation,
             other,
             lost,
+            followers,
         } = reply
         else {
             return;
@@ -194,6 +195,9 @@ impl Directory {
                 events.push(Event::Superseded(user));
             }
             return;
+        }
+        if !followers.is_empty() {
+            events.push(Event::Followed(user.clone(), followers));
         }
         events.extend(other.map(|other| Event::Displaced(user.clone(), other, generation)));
         if let Some(own) = bucket.get_mut(&user, &hasher) {

@@ -22,6 +22,8 @@ pub(super) struct Part {
     written: BTreeMap<String, String>,
     /// What a node has written, as members; no node without one.
     index: BTreeMap<String, BTreeSet<String>>,
+    /// Who is followed and who follows, as members, by account; no account without one.
+    follows: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What a node wants to put there.
@@ -85,6 +87,28 @@ impl Part {
             generation,
             other: other.filter(|_| !mine),
             lost,
+            followers: self.followers(user),
+        }
+    }
+
+    fn followers(&self, user: &User) -> Vec<String> {
+        let pairs = self.follows.get(user.account()).into_iter().flatten();
+        let head = member(user.session(), "");
+        let followers = pairs.filter_map(|pair| pair.strip_prefix(&*head));
+        followers.map(str::to_owned).collect()
+    }
+
+    pub(super) fn follow(&mut self, account: &str, pairs: &[String], on: bool) {
+        let all = self.follows.entry(account.to_owned()).or_default();
+        for pair in pairs {
+            if on {
+                all.insert(pair.clone());
+            } else {
+                all.remove(pair);
+            }
+        }
+        if all.is_empty() {
+            self.follows.remove(account);
         }
     }
 

@@ -43,12 +43,13 @@ pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
     }
     match job {
         Job::Put { .. } => {
-            let [marker, generation, lost, other] = array(value)?;
+            let [marker, generation, lost, other, followers] = array(value)?;
             Ok(Reply::Put {
                 marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
                 generation: number(generation)?,
                 other: some(text(other)?),
                 lost: number(lost)? == 1,
+                followers: texts(followers)?,
             })
         }
         Job::Delete { .. } => {

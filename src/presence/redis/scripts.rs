@@ -10,6 +10,7 @@ pub(super) struct Scripts {
     pub(super) sessions: Script,
     pub(super) replace: Script,
     pub(super) reap: Script,
+    pub(super) follow: Script,
 }
 
 /// KEYS: leases, evictions. ARGV: node, row, epoch, register.
@@ -17,7 +18,7 @@ const BEAT: &str = r"
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 local known = 0
 if old then
-  local epoch, state = string.match(old, '^1|(%d+)|%d+|(%a+)|%d+$')
+  local epoch, state = string.match(old .. '|', '^1|(%d+)|%d+|(%a+)|%d+|')
   if epoch == ARGV[3] and state == 'up' then known = 1 end
 end
 if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
@@ -54,8 +55,9 @@ end
 /// generation of a first attempt is when it began, in microseconds. What comes so late that its
 /// sender has given it up does nothing: what followed it may be there already.
 ///
-/// KEYS: account, index, marker. ARGV: session, node, epoch, sid, generation, force, new marker,
-/// member, when it was sent, after what time it is too late.
+/// KEYS: account, index, marker, follows. ARGV: session, node, epoch, sid, generation, force, new
+/// marker, member, when it was sent, after what time it is too late, what members of the follows
+/// begin with who follow the session.
 const PUT: &str = r"
 local now = clock()
 if now - ARGV[9] > tonumber(ARGV[10]) then return {digits(now)} end
@@ -77,7 +79,38 @@ if lost == 0 then
   redis.call('HSET', KEYS[1], ARGV[1], '1|' .. ARGV[2] .. '|' .. ARGV[3] .. '|' .. wanted .. '|' .. ARGV[4])
   redis.call('SADD', KEYS[2], ARGV[8])
 end
-return {m, wanted, lost, (not mine and old) or ''}
+local followers = {}
+local all = redis.call('HLEN', KEYS[4])
+if all > 0 and all <= 4096 then
+  for _, pair in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if #followers < 64 and string.sub(pair, 1, #ARGV[11]) == ARGV[11] then
+      table.insert(followers, string.sub(pair, #ARGV[11] + 1))
+    end
+  end
+end
+return {m, wanted, lost, (not mine and old) or '', followers}
+";
+
+/// What nobody has said for long is not so any more.
+///
+/// KEYS: follows. ARGV: 1 or 0, seconds, members.
+const FOLLOW: &str = r"
+local now = tonumber(redis.call('TIME')[1])
+for i = 3, #ARGV do
+  if ARGV[1] == '1' then
+    redis.call('HSET', KEYS[1], ARGV[i], now)
+  else
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+if ARGV[1] == '0' then return 0 end
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if now - (tonumber(all[i + 1]) or 0) > tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
 ";
 
 /// KEYS: account, index, marker. ARGV: session, node, sid, member.
@@ -160,6 +193,7 @@ impl Scripts {
             sessions: Script::new(SESSIONS),
             replace: Script::new(REPLACE),
             reap: with_entry(REAP),
+            follow: Script::new(FOLLOW),
         }
     }
 
@@ -173,6 +207,7 @@ impl Scripts {
             &self.sessions,
             &self.replace,
             &self.reap,
+            &self.follow,
         ];
         all.into_iter().cloned().collect()
     }

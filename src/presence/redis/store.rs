@@ -23,6 +23,9 @@ const CLAIM: u64 = 10_000;
 /// Evictions wait no longer than this for a node to fetch them, in seconds.
 const EVICTIONS: u64 = 60;
 
+/// So long it is remembered who follows whom, in seconds, unless it is said again.
+const FOLLOWS: u64 = 120;
+
 /// Sessions that are removed in one step.
 const REAP: u64 = 200;
 
@@ -67,7 +70,8 @@ impl RedisStore {
                 force,
                 sent,
             } => {
-                let mut put = self.on_entry(&scripts.put, node, user);
+                let follows = [self.keys.follows(user.account())];
+                let mut put = self.on_entry(&scripts.put, node, user, follows);
                 put.arg(user.session())
                     .arg(node)
                     .arg(*epoch)
@@ -75,10 +79,11 @@ impl RedisStore {
                 put.arg(*generation).arg(u8::from(*force)).arg(random_id());
                 put.arg(member(user.account(), user.session()));
                 put.arg(*sent).arg(self.latest);
+                put.arg(member(user.session(), ""));
                 put
             }
             Job::Delete { user } => {
-                let mut delete = self.on_entry(&scripts.delete, node, user);
+                let mut delete = self.on_entry(&scripts.delete, node, user, []);
                 delete.arg(user.session()).arg(node).arg(user.sid());
                 delete.arg(member(user.account(), user.session()));
                 delete
@@ -106,13 +111,20 @@ impl RedisStore {
         }
     }
 
-    fn on_entry(&self, script: &Script, node: &str, user: &User) -> Cmd {
+    fn on_entry<const N: usize>(
+        &self,
+        script: &Script,
+        node: &str,
+        user: &User,
+        more: [String; N],
+    ) -> Cmd {
         let bucket = bucket(user.account());
-        let keys = [
+        let mut keys = vec![
             self.keys.account(user.account()),
             self.keys.index(bucket, node),
             self.keys.marker(bucket),
         ];
+        keys.extend(more);
         script.on(&keys)
     }
 
@@ -269,6 +281,14 @@ impl Store for RedisStore {
         Box::pin(async move {
             let seen = corpse.tombstone();
             self.replace(&corpse.node, &seen, "").await.map(drop)
+        })
+    }
+
+    fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
+        Box::pin(async move {
+            let mut follow = self.scripts.follow.on(&[self.keys.follows(account)]);
+            follow.arg(u8::from(on)).arg(FOLLOWS).arg(pairs);
+            self.link.call(follow).await.map(drop)
         })
     }
 

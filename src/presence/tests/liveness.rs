@@ -50,6 +50,7 @@ impl Observer {
                 seq,
                 dead: false,
                 sessions: 0,
+                reach: None,
             };
             (Arc::from(*node), lease)
         };

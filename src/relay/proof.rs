@@ -1,0 +1,166 @@
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::Mac;
+use http::Method;
+
+use crate::reach::Reach;
+
+/// The version of relays.
+const VERSION: &str = "1";
+
+/// The longest proof: it names an account of at most 256 bytes.
+const LONGEST: usize = 1024;
+
+/// What a proof is about.
+pub(super) struct Subject<'a> {
+    /// The node that is relayed to.
+    pub(super) to: &'a str,
+    pub(super) method: &'a Method,
+    pub(super) query: &'a str,
+    /// Whether the request asks to become a websocket.
+    pub(super) upgrade: bool,
+}
+
+/// Who relays, for the how manieth time, and what that node found out about the client.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) from: Box<str>,
+    pub(super) number: u64,
+    /// Whose request it is; nobody's where clients need not say so.
+    pub(super) account: Option<String>,
+}
+
+impl Claim {
+    /// Proves the claim to the node with this key.
+    pub(super) fn prove(&self, subject: &Subject<'_>, reach: &Reach) -> String {
+        let account = self.account.as_deref().map(|account| {
+            let account = URL_SAFE_NO_PAD.encode(account);
+            format!("a{account}")
+        });
+        let account = account.as_deref().unwrap_or("-");
+        let claim = format!("{VERSION}.{}.{}.{account}", self.from, self.number);
+        let code = subject.code(&claim, reach).finalize().into_bytes();
+        format!("{claim}.{}", URL_SAFE_NO_PAD.encode(code))
+    }
+
+    /// The claim, if it is proven.
+    pub(super) fn verify(proof: &str, subject: &Subject<'_>, reach: &Reach) -> Option<Self> {
+        if proof.len() > LONGEST {
+            return None;
+        }
+        let (claim, code) = proof.rsplit_once('.')?;
+        let code = URL_SAFE_NO_PAD.decode(code).ok()?;
+        // In constant time. Nothing of the claim is looked at before.
+        subject.code(claim, reach).verify_slice(&code).ok()?;
+        Self::parse(claim)
+    }
+
+    fn parse(claim: &str) -> Option<Self> {
+        let mut parts = claim.split('.');
+        let version = parts.next()?;
+        let from = parts.next().filter(|from| !from.is_empty())?.into();
+        let number = parts.next()?.parse().ok()?;
+        let account = match parts.next()? {
+            "-" => None,
+            account => {
+                let account = URL_SAFE_NO_PAD.decode(account.strip_prefix('a')?).ok()?;
+                Some(String::from_utf8(account).ok()?)
+            }
+        };
+        let complete = version == VERSION && parts.next().is_none();
+        complete.then_some(Self {
+            from,
+            number,
+            account,
+        })
+    }
+}
+
+impl Subject<'_> {
+    fn code(&self, claim: &str, reach: &Reach) -> hmac::Hmac<sha2::Sha256> {
+        reach.code(&[
+            b"relay",
+            self.to.as_bytes(),
+            self.method.as_str().as_bytes(),
+            self.query.as_bytes(),
+            &[u8::from(self.upgrade)],
+            claim.as_bytes(),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUBJECT: Subject<'static> = Subject {
+        to: "there",
+        method: &Method::GET,
+        query: "sid=x",
+        upgrade: false,
+    };
+
+    fn claim() -> Claim {
+        Claim {
+            from: "here".into(),
+            number: 7,
+            account: Some("ann.é".to_owned()),
+        }
+    }
+
+    fn reach() -> Reach {
+        Reach::new("http://a".to_owned())
+    }
+
+    #[test]
+    fn a_proof_is_verified_with_the_same_key() {
+        let reach = reach();
+        for account in [None, Some(""), Some("ann")] {
+            let mut claim = claim();
+            claim.account = account.map(str::to_owned);
+            let proof = claim.prove(&SUBJECT, &reach);
+            assert_eq!(Claim::verify(&proof, &SUBJECT, &reach), Some(claim));
+            assert_eq!(Claim::verify(&proof, &SUBJECT, &self::reach()), None);
+        }
+    }
+
+    #[test]
+    fn a_proof_is_about_one_request() {
+        let reach = reach();
+        let proof = claim().prove(&SUBJECT, &reach);
+        for other in [
+            Subject {
+                to: "where",
+                ..SUBJECT
+            },
+            Subject {
+                method: &Method::POST,
+                ..SUBJECT
+            },
+            Subject {
+                query: "sid=y",
+                ..SUBJECT
+            },
+            Subject {
+                upgrade: true,
+                ..SUBJECT
+            },
+        ] {
+            assert_eq!(Claim::verify(&proof, &other, &reach), None);
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_proof_can_be_another_one() {
+        let reach = reach();
+        let proof = claim().prove(&SUBJECT, &reach);
+        for index in 0..proof.len() {
+            let mut forged = proof.clone().into_bytes();
+            forged[index] = if forged[index] == b'1' { b'2' } else { b'1' };
+            let forged = String::from_utf8(forged).unwrap();
+            assert_eq!(Claim::verify(&forged, &SUBJECT, &reach), None, "{forged}");
+        }
+        for bad in ["", ".", "1.here.7.-", "....", &"x".repeat(2000)] {
+            assert_eq!(Claim::verify(bad, &SUBJECT, &reach), None, "{bad}");
+        }
+    }
+}
