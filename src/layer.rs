@@ -63,7 +63,8 @@ impl PrimacronLayer {
     /// catches up.
     ///
     /// It takes a pool of `deadpool-redis`, its config, or a URL; see [`IntoRedis`]. Of a pool it
-    /// takes one connection for itself.
+    /// takes connections for itself: one for presence (on a Cluster two, and a third one while a
+    /// master is lost), and two to speak with other nodes.
     ///
     /// # Panics
     ///

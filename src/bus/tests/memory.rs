@@ -234,7 +234,7 @@ async fn what_is_left_in_the_inbox_of_a_node_that_ends_is_refused() {
     let a = world.node("a");
     let settings = Settings::new(Noticeboard::new());
     let (bus, task) = Bus::in_memory(&world.hub, "b", &settings, world.fates.lives());
-    let inbox = InHub::new(world.hub.clone(), "b".into(), settings.bus, LONG);
+    let inbox = InHub::new(world.hub.clone(), "b".into(), settings.bus);
     inbox.renew().await.unwrap();
 
     let answer = a.bus.ask("b", &say("x"), LONG);

@@ -1,4 +1,4 @@
-//! The directory in Redis: scripts, each in one slot, over one connection.
+//! The directory in Redis: scripts, over one connection; on a Cluster each in one slot.
 
 mod parse;
 mod scripts;
