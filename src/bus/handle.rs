@@ -19,7 +19,7 @@ use super::{
     marks::Marks,
     memory::{Hub, InHub},
 };
-use crate::{config::Settings, notice::Noticeboard, presence::Life};
+use crate::{config::Settings, metrics::Metrics, notice::Noticeboard, presence::Life};
 
 /// Says what there is to be thought of a node.
 pub(crate) type Lives = Arc<dyn Fn(&str) -> Life + Send + Sync>;
@@ -60,6 +60,7 @@ pub(super) struct Shared {
     pub(super) inboxes: Arc<dyn Inboxes>,
     pub(super) lives: Lives,
     pub(super) notices: Noticeboard,
+    pub(super) metrics: Metrics,
     /// How often the inbox is renewed.
     pub(super) lease: Duration,
     /// How long the last words may take.
@@ -121,6 +122,7 @@ impl Bus {
             inboxes,
             lives,
             notices: settings.notices.clone(),
+            metrics: settings.metrics.clone(),
             lease: settings.presence.lease,
             patience: settings.presence.command_timeout,
             news: Notify::new(),
