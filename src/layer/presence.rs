@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::PrimacronLayer;
+use crate::config::FencedPolicy;
 
 /// # Presence
 ///
@@ -60,6 +61,13 @@ impl<M> PrimacronLayer<M> {
     #[track_caller]
     pub fn presence_backlog(self, entries: usize) -> Self {
         self.try_set(|settings| settings.presence.set_backlog(entries))
+    }
+
+    /// What becomes of the clients of a node that the others have given up;
+    /// [`Keep`](FencedPolicy::Keep) by default.
+    #[must_use]
+    pub fn fenced_policy(self, policy: FencedPolicy) -> Self {
+        self.set(|settings| settings.presence.fenced = policy)
     }
 
     /// How long one command or batch may take before Redis counts as away; 1 s by default.

@@ -77,6 +77,7 @@ impl Handle {
                 id: self.own_id(),
                 sessions: self.count(To::All),
                 live: true,
+                draining: self.owner.node().is_draining(),
             }]),
         }
     }
@@ -91,9 +92,13 @@ impl Handle {
         }
     }
 
-    /// The directory that is shared with other nodes, if there is one; uncertain before it begins.
-    fn presence(&self) -> Result<Option<&Presence>, Uncertain> {
+    /// The directory that is shared with other nodes, if there is one. It begins with the first
+    /// question at the latest; without a runtime it cannot.
+    pub(super) fn presence(&self) -> Result<Option<&Presence>, Uncertain> {
         let node = self.owner.node();
+        if node.shares_directory() && node.presence.get().is_none() {
+            self.owner.begin_as_planned();
+        }
         match node.presence.get() {
             Some(presence) => Ok(Some(presence)),
             None if node.shares_directory() => Err(Uncertain),

@@ -49,6 +49,7 @@ impl Observer {
                 epoch: 1,
                 seq,
                 dead: false,
+                draining: false,
                 sessions: 0,
                 reach: None,
             };
