@@ -8,10 +8,12 @@ import { test } from "node:test";
 import { startCluster } from "./server.mjs";
 import { connected, heardBy, openStage, say, server, told } from "./stage.mjs";
 
-/** Whether a message has left its server, in the page. */
-function isOnTheWay() {
+/** Stops the first message that has left its server, in the page; whether there was one. */
+function stopOnTheWay() {
   const bottom = document.querySelector(".server").getBoundingClientRect().bottom;
-  return [...document.querySelectorAll(".air i")].some((dot) => dot.getBoundingClientRect().top > bottom + 20);
+  const dot = [...document.querySelectorAll(".air i")].find((dot) => dot.getBoundingClientRect().top > bottom + 20);
+  for (const flight of dot?.getAnimations() ?? []) flight.pause();
+  return Boolean(dot);
 }
 
 test("pictures of a cluster that has lost a server, on a desk and on a phone, by day and by night", async (t) => {
@@ -40,9 +42,10 @@ test("pictures of a cluster that has lost a server, on a desk and on a phone, by
     await told(page, "Welcome back").waitFor();
     await say(page, "Cleo", "Ben", "It took you three seconds");
     await heardBy(page, "Ben", "It took you three seconds").waitFor();
+    const stopped = page.waitForFunction(stopOnTheWay);
     await say(page, "Ann", "Cleo", "Coffee?");
-    await page.locator(":focus").blur();
-    await page.waitForFunction(isOnTheWay);
+    await stopped;
+    await page.evaluate(() => document.activeElement.blur());
     const path = name === "day" ? (process.env.PRIMACRON_PICTURE ?? join(folder, "day.png")) : join(folder, `${name}.png`);
     await page.screenshot({ path });
     const { scroll, client } = await page.evaluate(() => ({
