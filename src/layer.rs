@@ -302,7 +302,7 @@ impl<M> PrimacronLayer<M> {
 
     fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(&mut self.endpoint().settings);
-        self
+        self.planned()
     }
 
     #[track_caller]
@@ -310,6 +310,12 @@ impl<M> PrimacronLayer<M> {
         if let Err(error) = set(&mut self.endpoint().settings) {
             error.panic();
         }
+        self.planned()
+    }
+
+    /// The node knows the settings before the layer is applied.
+    fn planned(self) -> Self {
+        self.shared.owner.plan(&self.shared.endpoint.settings);
         self
     }
 
@@ -328,7 +334,7 @@ impl<M> PrimacronLayer<M> {
     }
 
     fn with_maker<N>(self, make: N) -> PrimacronLayer<N> {
-        let shared = Arc::unwrap_or_clone(self.shared);
+        let shared = Arc::unwrap_or_clone(self.planned().shared);
         PrimacronLayer {
             shared: Arc::new(Shared {
                 owner: shared.owner,

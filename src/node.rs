@@ -24,6 +24,7 @@ mod place;
 mod route;
 mod send;
 mod verbs;
+mod watch;
 
 use std::{
     fmt,
@@ -33,8 +34,8 @@ use std::{
     },
 };
 
-pub use self::follow::FollowError;
 pub(crate) use self::memory::Memory;
+pub use self::{follow::FollowError, watch::Watch};
 use self::{follow::Follows, route::Routes};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
@@ -62,6 +63,7 @@ pub(crate) struct Node {
     codec: OnceLock<Arc<dyn Codec>>,
     /// Bytes of the largest message, once a service was made.
     max_payload: OnceLock<usize>,
+    plan: begin::Plan,
     /// What is shared with other nodes of this process; if neither this nor Redis, then nothing.
     memory: Option<Memory>,
     #[cfg(feature = "redis")]
@@ -85,6 +87,7 @@ impl Node {
             presence: Arc::default(),
             codec: OnceLock::new(),
             max_payload: OnceLock::new(),
+            plan: begin::Plan::default(),
             memory: None,
             #[cfg(feature = "redis")]
             redis: None,

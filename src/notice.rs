@@ -172,6 +172,13 @@ pub enum Notice {
     /// is written again under a new epoch.
     #[non_exhaustive]
     PresenceFenced,
+    /// `presence::eviction`: Redis is set to give up keys when its memory is full, and the directory
+    /// with them: its `maxmemory-policy` should be `noeviction`. Said whenever it is reached anew.
+    #[non_exhaustive]
+    PresenceEviction {
+        /// The policy that it has.
+        policy: String,
+    },
     /// `presence::invalid`: something in the store makes no sense and is ignored.
     #[non_exhaustive]
     PresenceInvalid {
@@ -249,6 +256,7 @@ impl Notice {
             Self::PresenceOffline { .. } => "presence::offline",
             Self::PresenceOnline => "presence::online",
             Self::PresenceFenced => "presence::fenced",
+            Self::PresenceEviction { .. } => "presence::eviction",
             Self::PresenceInvalid { .. } => "presence::invalid",
             Self::FollowGap { .. } => "follow::gap",
             Self::BusOffline { .. } => "bus::offline",
@@ -281,6 +289,7 @@ impl Notice {
             | Self::PresenceOffline { .. }
             | Self::PresenceOnline
             | Self::PresenceFenced
+            | Self::PresenceEviction { .. }
             | Self::PresenceInvalid { .. }
             | Self::FollowGap { .. }
             | Self::BusOffline { .. }
@@ -313,6 +322,7 @@ impl Notice {
             | Self::PresenceOffline { .. }
             | Self::PresenceOnline
             | Self::PresenceFenced
+            | Self::PresenceEviction { .. }
             | Self::PresenceInvalid { .. }
             | Self::FollowGap { .. }
             | Self::BusOffline { .. }

@@ -29,6 +29,7 @@ pub(crate) use self::{
 pub use self::{
     error::ConfigError,
     outside::{BusConfig, Config, PresenceConfig},
+    presence::FencedPolicy,
     secret::Secret,
     settings::QueuePolicy,
 };

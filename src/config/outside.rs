@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{BusSettings, ConfigError, PresenceSettings, QueuePolicy, Secret, Settings};
+use super::{
+    BusSettings, ConfigError, FencedPolicy, PresenceSettings, QueuePolicy, Secret, Settings,
+};
 use crate::engine::Transport;
 
 /// Settings from outside. Every key may be missing; unknown keys are an error.
@@ -87,7 +89,7 @@ impl BusSettings {
     }
 }
 
-/// Settings of presence from outside; in memory none of them matters.
+/// Settings of presence from outside; for a node that is alone none of them matters.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -113,6 +115,9 @@ pub struct PresenceConfig {
     /// See [`PrimacronLayer::command_timeout`](crate::PrimacronLayer::command_timeout),
     /// milliseconds.
     pub command_timeout_ms: Option<u64>,
+    /// See [`PrimacronLayer::fenced_policy`](crate::PrimacronLayer::fenced_policy): `keep` or
+    /// `close`.
+    pub fenced_policy: Option<FencedPolicy>,
 }
 
 impl PresenceSettings {
@@ -130,6 +135,7 @@ impl PresenceSettings {
         each(config.backlog, |it| self.set_backlog(it))?;
         self.set_command_timeout(ms(config.command_timeout_ms, self.command_timeout))?;
         self.required = config.required.unwrap_or(self.required);
+        self.fenced = config.fenced_policy.unwrap_or(self.fenced);
         Ok(())
     }
 }

@@ -13,6 +13,21 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// The longest one: a cluster that takes longer to notice a death is none.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+/// What becomes of the clients of a node that the others have given up, or must have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FencedPolicy {
+    /// They stay, and are found again as soon as the node is back. Until then a session may be
+    /// connected here and, newer, elsewhere.
+    #[default]
+    Keep,
+    /// They are closed with the reason [`Fenced`](crate::CloseReason::Fenced): once others declared
+    /// the node dead, and as soon as it did not reach Redis for so long that they must be about to.
+    /// What [`liveness`](crate::PrimacronLayer::liveness) says of dead nodes counts, less one lease.
+    Close,
+}
+
 /// How the directory is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct PresenceSettings {
@@ -26,6 +41,7 @@ pub(crate) struct PresenceSettings {
     pub(crate) rate: u32,
     pub(crate) backlog: usize,
     pub(crate) command_timeout: Duration,
+    pub(crate) fenced: FencedPolicy,
     /// How other nodes reach this one, once it is known.
     pub(crate) reach: Option<Arc<Reach>>,
     pub(crate) metrics: Metrics,
@@ -44,6 +60,7 @@ impl Default for PresenceSettings {
             rate: 50_000,
             backlog: 100_000,
             command_timeout: Duration::from_secs(1),
+            fenced: FencedPolicy::Keep,
             reach: None,
             metrics: Metrics::default(),
         }

@@ -56,6 +56,10 @@ pub enum CloseReason {
     /// A newer connection of the same session took its place.
     #[error("superseded")]
     Superseded,
+    /// The other nodes have given up the one that it was connected to, and the session may be
+    /// somebody else's by now.
+    #[error("fenced")]
+    Fenced,
     /// The client was too slow: more was waiting for it than the server keeps.
     #[error("queue full")]
     QueueFull,
@@ -80,6 +84,7 @@ impl CloseReason {
             Self::ForcedClose => "forced close",
             Self::Application(_) => "application",
             Self::Superseded => "superseded",
+            Self::Fenced => "fenced",
             Self::QueueFull => "queue full",
             Self::HandlerTimeout => "handler timeout",
             Self::Shutdown => "shutdown",
@@ -102,6 +107,7 @@ mod tests {
             CloseReason::TooLarge,
             CloseReason::ForcedClose,
             CloseReason::Superseded,
+            CloseReason::Fenced,
             CloseReason::QueueFull,
             CloseReason::HandlerTimeout,
             CloseReason::Shutdown,

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
 use super::PrimacronLayer;
+use crate::config::FencedPolicy;
 
 /// # Presence
 ///
-/// How the directory of sessions is kept in Redis; in memory none of it matters.
+/// How the directory of sessions is kept in Redis, or in the memory of a
+/// [`Cluster`](crate::Cluster); for a node that is alone none of it matters.
 impl<M> PrimacronLayer<M> {
     /// What the names of all keys in Redis begin with; `primacron` by default. Nodes of the same
     /// namespace are one cluster.
@@ -59,6 +61,13 @@ impl<M> PrimacronLayer<M> {
     #[track_caller]
     pub fn presence_backlog(self, entries: usize) -> Self {
         self.try_set(|settings| settings.presence.set_backlog(entries))
+    }
+
+    /// What becomes of the clients of a node that the others have given up;
+    /// [`Keep`](FencedPolicy::Keep) by default.
+    #[must_use]
+    pub fn fenced_policy(self, policy: FencedPolicy) -> Self {
+        self.set(|settings| settings.presence.fenced = policy)
     }
 
     /// How long one command or batch may take before Redis counts as away; 1 s by default.

@@ -132,6 +132,6 @@ impl<M> PrimacronLayer<M> {
     /// The first setting that makes no sense, by name.
     pub fn configure(mut self, config: &Config) -> Result<Self, ConfigError> {
         self.endpoint().settings.apply(config)?;
-        Ok(self)
+        Ok(self.planned())
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 
 use super::{Node, Owner, deliver::Porter, route::Reach};
@@ -8,7 +9,7 @@ use crate::{
     config::Settings,
     engine::CloseReason,
     message::{Outlet as _, User},
-    presence::{Presence, PresenceTask, Supersede},
+    presence::{Close, Presence, PresenceTask},
 };
 
 impl Owner {
@@ -50,6 +51,28 @@ impl Owner {
     }
 }
 
+/// How a node is to begin, as far as its layer is set up.
+#[derive(Default)]
+pub(super) struct Plan(Mutex<Option<Settings>>);
+
+impl Owner {
+    /// These are the settings now.
+    pub(crate) fn plan(&self, settings: &Settings) {
+        let node = self.node();
+        if node.shares_directory() && node.presence.get().is_none() {
+            *node.plan.0.lock() = Some(settings.clone());
+        }
+    }
+
+    /// Begins for who asks before there is a request: a router may apply its layers that late.
+    pub(super) fn begin_as_planned(&self) {
+        let plan = self.node().plan.0.lock().clone();
+        if let Some(settings) = plan {
+            self.begin(&settings);
+        }
+    }
+}
+
 impl Node {
     /// The directory that this node shares with others, if it does.
     fn directory(&self, settings: &Settings) -> Option<(Presence, PresenceTask)> {
@@ -58,11 +81,11 @@ impl Node {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let redis = redis.clone();
-            let pair = Presence::in_redis(redis, &self.id, own, notices, self.supersede());
+            let pair = Presence::in_redis(redis, &self.id, own, notices, self.closing());
             return Some(pair);
         }
         let memory = self.memory.as_ref()?.directory();
-        let pair = Presence::in_memory(memory, &self.id, own, notices, self.supersede());
+        let pair = Presence::in_memory(memory, &self.id, own, notices, self.closing());
         Some(pair)
     }
 
@@ -87,12 +110,12 @@ impl Node {
         }
     }
 
-    /// Closes the connection of a user whose session is connected elsewhere since.
-    fn supersede(&self) -> Supersede {
+    /// Closes the connection of a user.
+    fn closing(&self) -> Close {
         let registry = Arc::clone(&self.registry);
-        Arc::new(move |user: &User| {
+        Arc::new(move |user: &User, reason: CloseReason| {
             if let Some(connection) = registry.by_sid(user.sid()) {
-                connection.close(CloseReason::Superseded);
+                connection.close(reason);
             }
         })
     }

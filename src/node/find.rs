@@ -3,7 +3,8 @@ use crate::presence::{Find, Located, NodeInfo, Presence, PresenceState, Sessions
 
 /// # Who is connected where
 ///
-/// A node in memory is the whole cluster, and knows everything about itself.
+/// A node of [`in_memory`](crate::PrimacronLayer::in_memory) is the whole cluster, and knows
+/// everything about itself.
 impl Handle {
     /// Where a session is.
     ///
@@ -76,6 +77,7 @@ impl Handle {
                 id: self.own_id(),
                 sessions: self.count(To::All),
                 live: true,
+                draining: self.owner.node().is_draining(),
             }]),
         }
     }
@@ -90,9 +92,13 @@ impl Handle {
         }
     }
 
-    /// The directory that is shared with other nodes, if there is one; uncertain before it begins.
-    fn presence(&self) -> Result<Option<&Presence>, Uncertain> {
+    /// The directory that is shared with other nodes, if there is one. It begins with the first
+    /// question at the latest; without a runtime it cannot.
+    pub(super) fn presence(&self) -> Result<Option<&Presence>, Uncertain> {
         let node = self.owner.node();
+        if node.shares_directory() && node.presence.get().is_none() {
+            self.owner.begin_as_planned();
+        }
         match node.presence.get() {
             Some(presence) => Ok(Some(presence)),
             None if node.shares_directory() => Err(Uncertain),

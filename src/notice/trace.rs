@@ -38,6 +38,7 @@ pub(super) fn trace(notice: &Notice) {
         Notice::PresenceInvalid { what } | Notice::BusInvalid { what } => {
             tracing::warn!(name, what);
         }
+        Notice::PresenceEviction { policy } => tracing::warn!(name, policy),
         Notice::PresenceFenced => tracing::warn!(name),
         Notice::PresenceOnline | Notice::BusOnline => tracing::info!(name),
         Notice::BusGap { node, missed } => tracing::warn!(name, node = &**node, missed),

@@ -1,12 +1,18 @@
-use std::{collections::HashMap, sync::Arc, time::Instant};
+mod judge;
+mod nodes;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     directory::{Directory, Event},
-    job::{Beat, Job, Lookup, Reply, Table, commitment, parse_eviction},
-    keys::{BUCKETS, bucket},
-    liveness::{Liveness, Periods, Verdict},
-    types::{Find, Located, PresenceState, Sessions},
-    value::{Entry, Lease},
+    job::{Beat, Job, Reply, Table, parse_eviction},
+    keys::BUCKETS,
+    liveness::{Liveness, Periods},
+    types::PresenceState,
+    value::Lease,
 };
 use crate::{error::StoreError, message::User, reach::Reach};
 
@@ -26,6 +32,8 @@ pub(super) enum Change {
     Online,
     /// Others declared this node dead while its clients were connected.
     Fenced,
+    /// They did, or must have been about to; not that the store lost what it knew of us.
+    Alone,
     /// What this node wrote up to this epoch is to be cleared up.
     Outlived(u64),
 }
@@ -43,10 +51,15 @@ pub(super) struct Core {
     /// Whether the store was reached at the last attempt, once there was one.
     online: Option<bool>,
     next_check: u8,
+    /// When the store was last reached.
+    reached: Option<Instant>,
+    alone_after: Duration,
     /// Somebody asked for a node that is not known yet.
     stranger: bool,
     /// How others reach us.
     pub(super) reach: Option<Arc<Reach>>,
+    /// The node takes no more clients.
+    pub(super) draining: bool,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -61,7 +74,12 @@ impl Core {
             began: false,
             online: None,
             next_check: 0,
+            reached: None,
+            alone_after: periods
+                .suspect
+                .max(periods.dead.saturating_sub(periods.lease)),
             stranger: false,
+            draining: false,
             reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
@@ -91,6 +109,12 @@ impl Core {
         self.began
     }
 
+    /// Whether others take this node for dead by now, as far as it knows.
+    pub(super) fn is_alone(&self, now: Instant) -> bool {
+        self.reached
+            .is_some_and(|reached| now.saturating_duration_since(reached) >= self.alone_after)
+    }
+
     const fn is_online(&self) -> bool {
         matches!(self.online, Some(true))
     }
@@ -118,6 +142,7 @@ impl Core {
             epoch: self.epoch,
             seq: self.seq,
             dead,
+            draining: self.draining && !dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
             reach: self.reach.clone(),
         }
@@ -133,6 +158,10 @@ impl Core {
             }
             changes.push(Change::Online);
         }
+        if table.buried || self.is_alone(now) {
+            changes.push(Change::Alone);
+        }
+        self.reached = Some(now);
         let expected = std::mem::replace(&mut self.registered, true);
         if expected && !table.known {
             self.begin_epoch(&mut changes);
@@ -240,77 +269,6 @@ impl Core {
         changes
     }
 
-    /// The answer to `find`, or nothing when more has to be read.
-    pub(super) fn judge(
-        &mut self,
-        now: Instant,
-        account: &str,
-        lookup: &Lookup,
-        full: bool,
-    ) -> (Option<Find>, Option<Change>) {
-        let mut nonsense = None;
-        if let Some((session, value)) = lookup.entries.first() {
-            match Entry::parse(value) {
-                Some(entry) => match self.owner(now, &entry) {
-                    Owner::Lives => return (Some(Find::Found((*entry.node).into())), None),
-                    Owner::Unknown => return (Some(Find::Uncertain), None),
-                    Owner::Gone => {}
-                },
-                None => {
-                    let name = format!("entry of {account:?}, session {session:?}");
-                    nonsense = Some(Change::Nonsense(name));
-                    return (Some(Find::Uncertain), nonsense);
-                }
-            }
-        }
-        if !full {
-            return (None, nonsense);
-        }
-        let find = if self.knows_all(now, account, lookup) {
-            Find::NotFound
-        } else {
-            Find::Uncertain
-        };
-        (Some(find), nonsense)
-    }
-
-    pub(super) fn judge_account(
-        &mut self,
-        now: Instant,
-        account: &str,
-        lookup: &Lookup,
-    ) -> (Sessions, Vec<Change>) {
-        let own = self.directory.of_account(account);
-        let mut found: HashMap<String, Arc<str>> = HashMap::new();
-        let mut complete = self.knows_all(now, account, lookup);
-        let mut nonsense = Vec::new();
-        for (session, value) in &lookup.entries {
-            let Some(entry) = Entry::parse(value) else {
-                let name = format!("entry of {account:?}, session {session:?}");
-                nonsense.push(Change::Nonsense(name));
-                complete = false;
-                continue;
-            };
-            match self.owner(now, &entry) {
-                Owner::Lives => drop(found.insert(session.clone(), entry.node)),
-                Owner::Unknown => complete = false,
-                Owner::Gone => {}
-            }
-        }
-        for user in own {
-            found.insert(user.session().to_owned(), Arc::clone(&self.node));
-        }
-        let found = found.into_iter().map(|(session, node)| Located {
-            session: session.into(),
-            node: (*node).into(),
-        });
-        let sessions = Sessions {
-            sessions: found.collect(),
-            complete,
-        };
-        (sessions, nonsense)
-    }
-
     /// Whether the table of nodes can be relied on.
     pub(super) fn is_settled(&self, now: Instant) -> bool {
         self.is_online() && self.liveness.is_settled(now)
@@ -320,56 +278,4 @@ impl Core {
     pub(super) fn met_stranger(&mut self) -> bool {
         std::mem::take(&mut self.stranger)
     }
-
-    fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {
-        if entry.node == self.node {
-            // It would have been found in the directory.
-            return Owner::Gone;
-        }
-        if !self.liveness.is_current(now) {
-            return Owner::Unknown;
-        }
-        match self.liveness.verdict(&entry.node, now) {
-            Some(Verdict::Live { epoch }) if entry.epoch >= epoch => Owner::Lives,
-            Some(Verdict::Live { .. }) => Owner::Gone,
-            Some(Verdict::Dead { epoch }) if entry.epoch <= epoch => Owner::Gone,
-            // It came back just now.
-            Some(Verdict::Dead { .. }) => Owner::Unknown,
-            Some(Verdict::Suspect) => Owner::Unknown,
-            None => {
-                self.liveness.handle_rumour(&entry.node, entry.epoch);
-                self.stranger = true;
-                Owner::Unknown
-            }
-        }
-    }
-
-    /// Whether what is not in the store is nowhere.
-    fn knows_all(&self, now: Instant, account: &str, lookup: &Lookup) -> bool {
-        let Some(marker) = &lookup.marker else {
-            return false;
-        };
-        let own = self.directory.complete_under(bucket(account));
-        if !self.is_settled(now) || own.is_none_or(|own| **own != **marker) {
-            return false;
-        }
-        let has_written = |node: &str, epoch: u64| {
-            let commitment = commitment(marker, epoch);
-            let mut written = lookup.written.iter();
-            written.any(|(writer, under)| writer == node && *under == commitment)
-        };
-        self.liveness
-            .present(now)
-            .all(|(node, lease, verdict)| match verdict {
-                Verdict::Live { epoch } => has_written(node, epoch),
-                Verdict::Suspect => false,
-                Verdict::Dead { .. } => lease.dead,
-            })
-    }
-}
-
-enum Owner {
-    Lives,
-    Gone,
-    Unknown,
 }

@@ -117,13 +117,19 @@ impl Directory {
         bucket.get(account, session, &self.hasher).is_some()
     }
 
-    /// Our sessions of an account.
-    pub(super) fn of_account(&self, account: &str) -> Vec<User> {
-        let users = self.buckets[usize::from(bucket(account))].users();
-        users
-            .filter(|user| user.account() == account)
-            .cloned()
+    /// Our sessions of an account, with the generations of those that were stored.
+    pub(super) fn of_account(&self, account: &str) -> Vec<(User, Option<u64>)> {
+        let own = self.buckets[usize::from(bucket(account))].iter();
+        let of_account = own.filter(|own| own.user.account() == account);
+        of_account
+            .map(|own| (own.user.clone(), own.generation))
             .collect()
+    }
+
+    /// All our sessions.
+    pub(super) fn users(&self) -> Vec<User> {
+        let users = self.buckets.iter().flat_map(Bucket::users);
+        users.cloned().collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock, atomic::AtomicU64},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
+    Census, Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
     job::Lookup,
     keys::{Keys, member},
@@ -21,13 +21,14 @@ use super::{
 };
 use crate::{
     config::PresenceSettings,
+    engine::CloseReason,
     error::StoreError,
     message::User,
     notice::{Notice, Noticeboard},
 };
 
-/// Closes the connection of a user whose session is somebody newer's.
-pub(crate) type Supersede = Arc<dyn Fn(&User) + Send + Sync>;
+/// Closes the connection of a user.
+pub(crate) type Close = Arc<dyn Fn(&User, CloseReason) + Send + Sync>;
 
 /// Hears which sessions follow one of ours that begins.
 pub(crate) type Followed = Box<dyn Fn(&User, &[String]) + Send + Sync>;
@@ -48,7 +49,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) settings: PresenceSettings,
     pub(super) notices: Noticeboard,
-    pub(super) supersede: Supersede,
+    pub(super) close: Close,
     pub(super) followed: OnceLock<Followed>,
     /// The next heartbeat is wanted now.
     pub(super) hurry: Notify,
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) news: Notify,
     /// A write failed.
     pub(super) trouble: Notify,
+    /// The store is reached anew.
+    pub(super) arrival: Notify,
     pub(super) ending: watch::Sender<bool>,
     pub(super) ended: watch::Sender<bool>,
     /// What keeps the store from being reached.
@@ -87,7 +90,7 @@ impl Presence {
         store: Arc<dyn Store>,
         settings: PresenceSettings,
         notices: Noticeboard,
-        supersede: Supersede,
+        close: Close,
     ) -> (Self, PresenceTask) {
         let periods = Periods {
             lease: settings.lease,
@@ -102,12 +105,13 @@ impl Presence {
             keys: Keys::new(&settings.namespace),
             settings,
             notices,
-            supersede,
+            close,
             followed: OnceLock::new(),
             hurry: Notify::new(),
             beats: watch::Sender::new(0),
             news: Notify::new(),
             trouble: Notify::new(),
+            arrival: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             outlived: AtomicU64::new(0),
@@ -231,6 +235,17 @@ impl Presence {
     }
 
     pub(crate) async fn sessions(&self, account: &str) -> Sessions {
+        let Census { sessions, complete } = self.census(account).await;
+        let sessions = sessions.into_iter().map(|(located, _)| located).collect();
+        Sessions { sessions, complete }
+    }
+
+    /// How often it is worth to look.
+    pub(crate) fn lease(&self) -> Duration {
+        self.shared.settings.lease
+    }
+
+    pub(crate) async fn census(&self, account: &str) -> Census {
         let lost = self.shared.core.lock().directory.has_lost(account);
         let lookup = match lost {
             true => Lookup::default(),
@@ -239,13 +254,11 @@ impl Presence {
                 read.unwrap_or_default()
             }
         };
-        let (sessions, nonsense) = self
-            .shared
-            .core
-            .lock()
-            .judge_account(now(), account, &lookup);
+        let mut core = self.shared.core.lock();
+        let (census, nonsense) = core.judge_account(now(), account, &lookup);
+        drop(core);
         self.shared.tell_nonsense(nonsense);
-        sessions
+        census
     }
 
     /// All nodes that are not dead, if they are surely all.
@@ -277,6 +290,12 @@ impl Presence {
 
     pub(crate) fn state(&self) -> PresenceState {
         self.shared.core.lock().state()
+    }
+
+    /// Lets the others know that this node takes no more clients, with a heartbeat of now.
+    pub(crate) fn drain(&self) {
+        self.shared.core.lock().draining = true;
+        self.shared.hurry.notify_one();
     }
 
     /// Removes what is left and says goodbye; ready when that is done.
@@ -339,10 +358,10 @@ impl Presence {
         node: &str,
         settings: PresenceSettings,
         notices: Noticeboard,
-        supersede: Supersede,
+        close: Close,
     ) -> (Self, PresenceTask) {
         let store = Arc::new(memory.with_patience(settings.command_timeout));
-        Self::pair(node, store, settings, notices, supersede)
+        Self::pair(node, store, settings, notices, close)
     }
 
     /// Presence in Redis: a handle and its task.
@@ -352,9 +371,9 @@ impl Presence {
         node: &str,
         settings: PresenceSettings,
         notices: Noticeboard,
-        supersede: Supersede,
+        close: Close,
     ) -> (Self, PresenceTask) {
         let store = super::redis::open(redis, &settings.namespace, settings.command_timeout);
-        Self::pair(node, store, settings, notices, supersede)
+        Self::pair(node, store, settings, notices, close)
     }
 }

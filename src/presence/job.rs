@@ -76,6 +76,8 @@ pub(super) struct Beat {
 pub(super) struct Table {
     /// Whether our row was there, under our epoch and not declared dead.
     pub(super) known: bool,
+    /// Whether it was there and declared dead.
+    pub(super) buried: bool,
     /// The store's clock, in microseconds.
     pub(super) time: u64,
     /// Rows by node.

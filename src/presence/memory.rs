@@ -89,12 +89,14 @@ impl Memory {
     pub(super) fn beat_now(&self, node: &str, beat: &Beat) -> Result<Table, StoreError> {
         let mut data = self.lock()?;
         let row = data.leases.get(node).and_then(|row| Lease::parse(row));
-        let known = row.is_some_and(|row| !row.dead && row.epoch == beat.lease.epoch);
+        let row = row.filter(|row| row.epoch == beat.lease.epoch);
+        let known = row.as_ref().is_some_and(|row| !row.dead);
         if known || beat.register {
             data.leases.insert(node.to_owned(), beat.lease.encode());
         }
         Ok(Table {
             known,
+            buried: row.is_some_and(|row| row.dead),
             time: data.time(),
             leases: data.leases.clone().into_iter().collect(),
             evictions: data.evictions.remove(node).unwrap_or_default().into(),

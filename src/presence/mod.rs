@@ -12,6 +12,13 @@
 //! Accounts fall into 64 buckets, each in one slot of a Cluster. A bucket has a random marker that
 //! is lost with it. Only when every node that lives has said that it wrote all its part under this
 //! very marker, in its present epoch, does a missing entry mean [`Find::NotFound`].
+//!
+//! - Where the server of some buckets is not reached, these are left out of what is written, and
+//!   asked for on their own until it is there again: all others stay exact.
+//! - A write says when it was sent, by the clock of the store. Who takes longer than the command
+//!   timeout has been given up, and its write does nothing: what followed may be there already.
+//! - A node cannot tell a lost lease table from its own death but by the time that passed; in both
+//!   cases it writes everything again under a new epoch.
 
 mod core;
 mod directory;
@@ -31,10 +38,10 @@ mod tests;
 mod types;
 mod value;
 
-pub use self::types::{Find, Located, NodeInfo, PresenceState, Sessions, Uncertain};
+pub use self::types::{Find, Located, Movement, NodeInfo, PresenceState, Sessions, Uncertain};
 pub(crate) use self::{
-    handle::{Presence, Supersede},
+    handle::{Close, Presence},
     memory::Memory,
     task::PresenceTask,
-    types::Life,
+    types::{Census, Life},
 };

@@ -96,6 +96,10 @@ impl Bucket {
         self.phase = Phase::Writing(users.collect());
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Own> {
+        self.sessions.iter()
+    }
+
     pub(super) fn users(&self) -> impl Iterator<Item = &User> {
         self.sessions.iter().map(|own| &own.user)
     }

@@ -36,6 +36,11 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Reads what there is of an account.
     fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup>;
 
+    /// A setting of the store by which it loses what is written, if it has one.
+    fn lossy_setting(&self) -> Later<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Tells a node that others have taken the place of its session.
     fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()>;
 

@@ -16,7 +16,7 @@ use super::{
     store::Written,
     value::Entry,
 };
-use crate::{error::StoreError, notice::Notice};
+use crate::{config::FencedPolicy, engine::CloseReason, error::StoreError, notice::Notice};
 
 /// From the first failure to the next attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -60,6 +60,8 @@ impl PresenceTask {
             () = self.beats() => {}
             () = self.writes() => {}
             () = self.probes() => {}
+            () = self.inspections() => {}
+            () = self.fences() => {}
             () = self.reaps() => {}
         }
         // Who cannot be told finds out by the lease.
@@ -187,7 +189,11 @@ impl PresenceTask {
                     let error = error.to_string();
                     self.shared.notices.post(Notice::PresenceOffline { error });
                 }
-                Change::Online => self.shared.notices.post(Notice::PresenceOnline),
+                Change::Online => {
+                    self.shared.notices.post(Notice::PresenceOnline);
+                    self.shared.arrival.notify_one();
+                }
+                Change::Alone => self.close_all(),
                 Change::Fenced => self.shared.notices.post(Notice::PresenceFenced),
                 Change::Outlived(epoch) => self.shared.outlived.store(epoch, Ordering::Relaxed),
             }
@@ -199,12 +205,12 @@ impl PresenceTask {
         match event {
             Event::Stored(user, generation) => notices.post(Notice::Join { user, generation }),
             Event::Removed(user, generation) => notices.post(Notice::Leave { user, generation }),
+            Event::Superseded(user) => (self.shared.close)(&user, CloseReason::Superseded),
             Event::Followed(user, followers) => {
                 if let Some(followed) = self.shared.followed.get() {
                     followed(&user, &followers);
                 }
             }
-            Event::Superseded(user) => (self.shared.supersede)(&user),
             Event::Displaced(user, other, generation) => match Entry::parse(&other) {
                 Some(entry) if *entry.node != **self.shared.core.lock().node() => {
                     let eviction = eviction(&user, &entry.sid, generation);
@@ -219,6 +225,40 @@ impl PresenceTask {
             },
             Event::ConnectFailed(user, error) => self.shared.tell_failure(&user, &error, true),
             Event::DisconnectFailed(user, error) => self.shared.tell_failure(&user, &error, false),
+        }
+    }
+
+    /// Whenever the store is reached anew: whether it is one to rely on.
+    async fn inspections(&self) {
+        loop {
+            self.shared.arrival.notified().await;
+            if let Ok(Some(policy)) = self.shared.store.lossy_setting().await {
+                self.shared
+                    .notices
+                    .post(Notice::PresenceEviction { policy });
+            }
+        }
+    }
+
+    /// Closes the clients of a node that others must take for dead, if it is to.
+    async fn fences(&self) {
+        if self.shared.settings.fenced == FencedPolicy::Keep {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(self.shared.settings.lease / 2).await;
+            if self.shared.core.lock().is_alone(now()) {
+                self.close_all();
+            }
+        }
+    }
+
+    fn close_all(&self) {
+        if self.shared.settings.fenced == FencedPolicy::Close {
+            let users = self.shared.core.lock().directory.users();
+            for user in users {
+                (self.shared.close)(&user, CloseReason::Fenced);
+            }
         }
     }
 

@@ -5,6 +5,11 @@ pub enum Find {
     /// It is connected to this node.
     Found(Box<str>),
     /// It is connected nowhere.
+    ///
+    /// One thing can make that untrue for a while: a master of Redis answers before its replicas
+    /// have what was written. After a failover that lost the last moment, a session that connected
+    /// in it is missing until its node has noticed and written everything again, which takes the
+    /// time of some heartbeats.
     NotFound,
     /// Nobody knows for sure: the directory cannot be reached, is being rebuilt, or the node of the
     /// session has not been heard of for a while.
@@ -27,6 +32,41 @@ pub struct Sessions {
     pub complete: bool,
 }
 
+/// What is known of an account.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// Its sessions with their generations, which one of this node has once it is stored.
+    pub(crate) sessions: Vec<(Located, Option<u64>)>,
+    /// Whether there surely are no others.
+    pub(crate) complete: bool,
+}
+
+/// A session of a watched account came or went.
+///
+/// Session and generation are a key: what was heard with it before is the same again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Movement {
+    /// It is connected, or another connection has taken it over.
+    #[non_exhaustive]
+    Join {
+        /// The session.
+        session: Box<str>,
+        /// The node that it is connected to.
+        node: Box<str>,
+        /// Raised whenever the session is taken over. A join of a higher one overrides a leave.
+        generation: u64,
+    },
+    /// It is connected nowhere any more.
+    #[non_exhaustive]
+    Leave {
+        /// The session.
+        session: Box<str>,
+        /// The generation that it had.
+        generation: u64,
+    },
+}
+
 /// A session and its node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -47,6 +87,8 @@ pub struct NodeInfo {
     pub sessions: usize,
     /// Whether it was heard of lately; it is not said to be dead yet otherwise.
     pub live: bool,
+    /// Whether it takes no more clients, and lets go of those that it has.
+    pub draining: bool,
 }
 
 /// What there is to be thought of a node.

@@ -344,7 +344,7 @@ where
 /// The close code for a reason that was not found in the bytes. [RFC 6455, section 7.4.1]
 const fn code_for(reason: &CloseReason) -> CloseCode {
     match reason {
-        CloseReason::Shutdown => CloseCode::GOING_AWAY,
+        CloseReason::Shutdown | CloseReason::Fenced => CloseCode::GOING_AWAY,
         CloseReason::Malformed(_) | CloseReason::TransportError(_) => CloseCode::PROTOCOL_ERROR,
         CloseReason::TooLarge => CloseCode::TOO_BIG,
         CloseReason::Superseded | CloseReason::QueueFull => CloseCode::POLICY,

@@ -12,48 +12,50 @@ use primacron::{Args, CloseReason, Find, Handle, Message, Notice, Notices, Prima
 use tokio::time::Instant;
 
 use crate::cast::{FORGOTTEN, after};
-use crate::support::{App, Ws, app, get, notice};
+use crate::support::{App, Ws, app, notice};
 use crate::support_redis::{Link, Redis, until};
 
 const QUERY: &str = "account=ann&session=s";
 
-struct Member {
+pub(crate) struct Member {
     app: App,
-    handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 impl Member {
-    async fn start(redis: &str) -> Self {
+    pub(crate) async fn start(redis: &str) -> Self {
         let config = Config::from_url(redis);
         let pool = config
             .create_pool(Some(Runtime::Tokio1))
             .expect("an address");
-        let layer = PrimacronLayer::new(pool)
-            .namespace("generations")
+        let member = Self::of(PrimacronLayer::new(pool).namespace("generations"));
+        // A fallback of axum applies its layers with its first request; a question comes first.
+        member.until_synced().await;
+        member
+    }
+
+    pub(crate) fn of(layer: PrimacronLayer) -> Self {
+        let layer = layer
             .session_id(chosen)
             .validate("echo", |_: &Args, _: &User| true)
             .service(tower::service_fn(|_: Message| {
                 ready(Ok::<_, Infallible>(()))
             }));
         let handle = layer.handle();
-        let member = Self {
+        Self {
             app: app(layer),
             handle,
-        };
-        // A fallback of axum applies its layers with its first request.
-        get(&member.app, "/").await;
-        member.until_synced().await;
-        member
+        }
     }
 
-    async fn until_synced(&self) {
+    pub(crate) async fn until_synced(&self) {
         until("presence is synced", async || {
             (self.handle.presence_state().name() == "synced").then_some(())
         })
         .await;
     }
 
-    async fn connect(&self, query: &str) -> Ws {
+    pub(crate) async fn connect(&self, query: &str) -> Ws {
         Ws::connect_with(&self.app, query, 1024).await
     }
 
@@ -62,7 +64,7 @@ impl Member {
     }
 
     /// Waits until a session is found on a node.
-    async fn until_on(&self, account: &str, session: &str, node: &Self) {
+    pub(crate) async fn until_on(&self, account: &str, session: &str, node: &Self) {
         let found = Find::Found(node.handle.node_id().into());
         until("the session is found there", async || {
             (self.find(account, session).await == found).then_some(())

@@ -19,9 +19,11 @@ mod cluster;
 mod directory;
 mod generations;
 mod harness;
+mod idle;
 mod kills;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod stops;
 mod strangers;
 mod trouble;
+mod watches;

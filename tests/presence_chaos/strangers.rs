@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cast::{Cast, SLOWEST, after, watch};
-use crate::support_redis::{Find, NodeProcess, Redis};
+use crate::support_redis::{Find, NodeProcess, Redis, until};
 
 #[tokio::test]
 async fn keys_that_somebody_overwrote_are_never_a_false_answer() {
@@ -73,6 +73,20 @@ async fn values_that_nobody_can_read_are_never_a_false_answer() {
 
     redis.flush().await;
     cast.assert_heals(Instant::now()).await;
+}
+
+#[tokio::test]
+async fn settings_that_lose_keys_are_told_of() {
+    let redis = Redis::start().await;
+    let set = redis.run("CONFIG SET maxmemory-policy allkeys-lru").await;
+    set.assert_ok();
+
+    let node = NodeProcess::start(&redis.url(), "eviction").await;
+
+    until("a notice of the policy", async || {
+        (node.noticed("presence::eviction").await > 0).then_some(())
+    })
+    .await;
 }
 
 /// Puts a value of another type in the place of a key.

@@ -26,8 +26,10 @@ pub(super) fn table(value: Value) -> Parsed<Table> {
     let time = number(seconds)?
         .checked_mul(1_000_000)
         .ok_or_else(nonsense)?;
+    let known = number(known)?;
     Ok(Table {
-        known: number(known)? == 1,
+        known: known == 1,
+        buried: known == 2,
         time: time.saturating_add(number(micros)?),
         leases: pairs(leases)?,
         evictions: texts(evictions)?,
@@ -64,8 +66,11 @@ pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
         }
         Job::Commit { .. } => {
             let [marker, done, time] = array(value)?;
+            let Some(marker) = some(text(marker)?) else {
+                return Err(StoreError::Refused(text(time)?.into()));
+            };
             Ok(Reply::Commit {
-                marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
+                marker: marker.into(),
                 done: number(done)? == 1,
                 time: number(time)?,
             })
@@ -123,6 +128,32 @@ pub(super) fn removed(value: Value) -> Parsed<Vec<(User, u64)>> {
         ))
     });
     each.collect::<Parsed<Vec<_>>>()
+}
+
+/// The policy of a server that gives up keys when its memory is full.
+pub(super) fn lossy_setting(info: &Value) -> Option<String> {
+    match info {
+        // One text a server of a Cluster.
+        Value::Map(servers) => servers.iter().find_map(|(_, info)| lossy_setting(info)),
+        Value::BulkString(text) => {
+            let text = String::from_utf8_lossy(text);
+            let mut lines = text.lines();
+            let policy = lines.find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
+            (policy != "noeviction").then(|| policy.to_owned())
+        }
+        Value::VerbatimString { text, .. } => {
+            lossy_setting(&Value::BulkString(text.as_bytes().to_vec()))
+        }
+        _ => None,
+    }
+}
+
+/// What became of each of many commitments.
+pub(super) fn commitments(value: Value) -> Parsed<Vec<Value>> {
+    match value {
+        Value::Array(each) => Ok(each),
+        _ => Err(nonsense()),
+    }
 }
 
 pub(super) fn number(value: Value) -> Parsed<u64> {
@@ -209,6 +240,21 @@ mod tests {
             };
             assert!(reply(&job, shape).is_err());
         }
+    }
+
+    #[test]
+    fn a_policy_that_loses_keys_is_found_on_any_server() {
+        let info =
+            |policy: &str| bulk(&format!("# Memory\r\nmaxmemory_policy:{policy}\r\nx:1\r\n"));
+        let names = |value: &Value| lossy_setting(value);
+        assert_eq!(names(&info("noeviction")), None);
+        assert_eq!(names(&info("allkeys-lru")).as_deref(), Some("allkeys-lru"));
+        let servers = vec![
+            (bulk("a"), info("noeviction")),
+            (bulk("b"), info("volatile-ttl")),
+        ];
+        assert_eq!(names(&Value::Map(servers)).as_deref(), Some("volatile-ttl"));
+        assert_eq!(names(&Value::Nil), None);
     }
 
     #[test]

@@ -19,7 +19,8 @@ local old = redis.call('HGET', KEYS[1], ARGV[1])
 local known = 0
 if old then
   local epoch, state = string.match(old .. '|', '^1|(%d+)|%d+|(%a+)|%d+|')
-  if epoch == ARGV[3] and state == 'up' then known = 1 end
+  if epoch == ARGV[3] and (state == 'up' or state == 'drain') then known = 1 end
+  if epoch == ARGV[3] and state == 'dead' then known = 2 end
 end
 if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
 local lost = redis.call('LRANGE', KEYS[2], 0, 999)
@@ -125,17 +126,29 @@ if removed ~= '' or node ~= ARGV[2] then redis.call('SREM', KEYS[2], ARGV[4]) en
 return {redis.call('GET', KEYS[3]) or '', removed}
 ";
 
-/// One that comes late says nothing: what it vouches for may have been lost since.
+/// One that comes late says nothing: what it vouches for may have been lost since. One that fails
+/// does not take the others along.
 ///
-/// KEYS: written, marker. ARGV: node, epoch, expected marker, new marker, when it was sent, after
-/// what time it is too late.
+/// KEYS: written, marker, and so on. ARGV: node, after what time it is too late, then for each pair
+/// epoch, expected marker, new marker, when it was sent.
 const COMMIT: &str = r"
 local now = clock()
-if now - ARGV[5] > tonumber(ARGV[6]) then return {digits(now)} end
-local m = marker(KEYS[2], ARGV[4])
-if ARGV[3] ~= '' and ARGV[3] ~= m then return {m, 0, digits(now)} end
-redis.call('HSET', KEYS[1], ARGV[1], m .. '|' .. ARGV[2])
-return {m, 1, digits(now)}
+local function commit(written, key, epoch, expected, new, sent)
+  if now - sent > tonumber(ARGV[2]) then return {digits(now)} end
+  local m = marker(key, new)
+  if expected ~= '' and expected ~= m then return {m, 0, digits(now)} end
+  local under = m .. '|' .. epoch
+  if redis.call('HGET', written, ARGV[1]) ~= under then redis.call('HSET', written, ARGV[1], under) end
+  return {m, 1, digits(now)}
+end
+local replies = {}
+for i = 1, #KEYS / 2 do
+  local a = i * 4 - 1
+  local done, reply = pcall(commit, KEYS[i * 2 - 1], KEYS[i * 2], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
+  if not done then reply = {'', 0, type(reply) == 'table' and reply.err or tostring(reply)} end
+  replies[i] = reply
+end
+return replies
 ";
 
 /// KEYS: account, marker, written. ARGV: session, full.

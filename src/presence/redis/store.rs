@@ -88,21 +88,7 @@ impl RedisStore {
                 delete.arg(member(user.account(), user.session()));
                 delete
             }
-            Job::Commit {
-                bucket,
-                expected,
-                epoch,
-                sent,
-            } => {
-                let keys = [self.keys.written(*bucket), self.keys.marker(*bucket)];
-                let mut commit = scripts.commit.on(&keys);
-                commit.arg(node).arg(*epoch);
-                commit
-                    .arg(expected.as_deref().unwrap_or_default())
-                    .arg(random_id());
-                commit.arg(*sent).arg(self.latest);
-                commit
-            }
+            Job::Commit { .. } => self.commit(node, &[job]),
             Job::Uncommit { bucket } => {
                 let mut uncommit = cmd("HDEL");
                 uncommit.arg(self.keys.written(*bucket)).arg(node);
@@ -151,13 +137,59 @@ impl RedisStore {
         node: &str,
         jobs: &[Job],
     ) -> Result<Written, StoreError> {
-        let calls = jobs.iter().map(|job| self.put(node, job)).collect();
-        let values = link.call_all(calls).await?;
-        if values.len() != jobs.len() {
+        // One server looks at many buckets in one step.
+        let together = |job: &&Job| matches!(job, Job::Commit { .. }) && !link.is_cluster();
+        let (commits, others): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(together);
+        let mut calls: Vec<Cmd> = others.iter().map(|job| self.put(node, job)).collect();
+        if !commits.is_empty() {
+            calls.push(self.commit(node, &commits));
+        }
+        let expected = calls.len();
+        let mut values = link.call_all(calls).await?;
+        if values.len() != expected {
             return Err(parse::nonsense());
         }
-        let reply = |(job, value): (&Job, Result<Value, StoreError>)| parse::reply(job, value?);
-        Ok(jobs.iter().zip(values).map(reply).collect())
+        let committed = values.split_off(others.len()).pop();
+        let mut committed = each_commitment(committed, commits.len()).into_iter();
+        let mut values = values.into_iter();
+        let reply = |job: &Job| {
+            let value = if together(&job) {
+                committed.next()
+            } else {
+                values.next()
+            };
+            let value = value.unwrap_or_else(|| Err(parse::nonsense()))?;
+            match job {
+                Job::Commit { .. } if link.is_cluster() => {
+                    let value = each_commitment(Some(Ok(value)), 1).pop();
+                    parse::reply(job, value.unwrap_or_else(|| Err(parse::nonsense()))?)
+                }
+                _ => parse::reply(job, value),
+            }
+        };
+        Ok(jobs.iter().map(reply).collect())
+    }
+
+    /// Says of many buckets at once that they are written.
+    fn commit(&self, node: &str, jobs: &[&Job]) -> Cmd {
+        let mut keys = Vec::with_capacity(jobs.len() * 2);
+        let mut args = Vec::with_capacity(jobs.len() * 4);
+        for job in jobs {
+            if let Job::Commit {
+                bucket,
+                expected,
+                epoch,
+                sent,
+            } = job
+            {
+                keys.extend([self.keys.written(*bucket), self.keys.marker(*bucket)]);
+                let expected = expected.as_deref().unwrap_or_default().to_owned();
+                args.extend([epoch.to_string(), expected, random_id(), sent.to_string()]);
+            }
+        }
+        let mut commit = self.scripts.commit.on(&keys);
+        commit.arg(node).arg(self.latest).arg(args);
+        commit
     }
 
     async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
@@ -243,6 +275,15 @@ impl Store for RedisStore {
         })
     }
 
+    fn lossy_setting(&self) -> Later<'_, Option<String>> {
+        Box::pin(async move {
+            // It says the same as CONFIG, which not everybody may ask.
+            let mut info = cmd("INFO");
+            info.arg("memory");
+            Ok(parse::lossy_setting(&self.link.call(info).await?))
+        })
+    }
+
     fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
         Box::pin(async move {
             let key = self.keys.evictions(node);
@@ -299,6 +340,20 @@ impl Store for RedisStore {
             self.link.call(leave).await?;
             Ok(())
         })
+    }
+}
+
+/// What became of so many buckets that were committed in one step.
+fn each_commitment(
+    value: Option<Result<Value, StoreError>>,
+    count: usize,
+) -> Vec<Result<Value, StoreError>> {
+    let all = |error: StoreError| vec![Err(error); count];
+    match value.map(|value| value.and_then(parse::commitments)) {
+        None => Vec::new(),
+        Some(Ok(each)) if each.len() == count => each.into_iter().map(Ok).collect(),
+        Some(Ok(_)) => all(parse::nonsense()),
+        Some(Err(error)) => all(error),
     }
 }
 

@@ -50,6 +50,7 @@ impl Observer {
                 epoch: 1,
                 seq,
                 dead: false,
+                draining: false,
                 sessions: 0,
                 reach: node.strip_prefix("at-").map(|host| {
                     let reach = Reach::new(format!("http://{host}"));

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::super::{Find, Presence, PresenceState, memory::Memory};
 use crate::{
-    config::PresenceSettings,
+    config::{FencedPolicy, PresenceSettings},
+    engine::CloseReason,
     message::User,
     notice::{Notice, Noticeboard},
 };
@@ -16,28 +17,52 @@ struct Node {
     presence: Presence,
     notices: Arc<Mutex<Vec<Notice>>>,
     superseded: Arc<Mutex<Vec<User>>>,
+    fenced: Arc<Mutex<Vec<User>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Node {
     fn start(name: &str, store: &Memory) -> Self {
+        Self::with(name, store, PresenceSettings::default())
+    }
+
+    /// A node whose clients are closed when it is given up.
+    fn strict(name: &str, store: &Memory) -> Self {
+        let settings = PresenceSettings {
+            fenced: FencedPolicy::Close,
+            ..PresenceSettings::default()
+        };
+        Self::with(name, store, settings)
+    }
+
+    fn with(name: &str, store: &Memory, settings: PresenceSettings) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let superseded = Arc::new(Mutex::new(Vec::new()));
         let mut board = Noticeboard::new();
         let heard = Arc::clone(&notices);
         board.add_callback(move |notice| heard.lock().push(notice.clone()));
-        let closed = Arc::clone(&superseded);
+        let fenced = Arc::new(Mutex::new(Vec::new()));
+        let closed = [Arc::clone(&superseded), Arc::clone(&fenced)];
         let (presence, task) = Presence::pair(
             name,
             Arc::new(store.clone()),
-            PresenceSettings::default(),
+            settings,
             board,
-            Arc::new(move |user: &User| closed.lock().push(user.clone())),
+            Arc::new(move |user: &User, reason: CloseReason| {
+                let [superseded, fenced] = &closed;
+                let closed = match reason {
+                    CloseReason::Superseded => superseded,
+                    CloseReason::Fenced => fenced,
+                    other => panic!("{other:?}"),
+                };
+                closed.lock().push(user.clone());
+            }),
         );
         Self {
             presence,
             notices,
             superseded,
+            fenced,
             task: tokio::spawn(task.run()),
         }
     }
@@ -171,6 +196,47 @@ async fn a_node_that_was_declared_dead_comes_back_by_itself() {
         one.superseded.lock().is_empty(),
         "its clients were untouched"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_a_node_that_was_declared_dead_are_closed_if_it_is_strict() {
+    let store = Memory::default();
+    let (keeps, closes) = (Node::start("one", &store), Node::strict("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(keeps.connect(&ann()).await);
+    let bob = User::new("bob", "s1", "sid2");
+    assert!(closes.connect(&bob).await);
+    for name in ["one", "two"] {
+        store.declare_dead(name);
+    }
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(*closes.fenced.lock(), [bob]);
+    assert!(keeps.fenced.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_closed_before_others_can_give_up_a_strict_node() {
+    let store = Memory::default();
+    let node = Node::strict("one", &store);
+    pass(Duration::from_secs(5)).await;
+    assert!(node.connect(&ann()).await);
+    store.stall(true);
+    pass(Duration::from_millis(2900)).await;
+    assert!(node.fenced.lock().is_empty(), "it may come back in time");
+    pass(Duration::from_millis(1000)).await;
+    assert_eq!(node.fenced.lock().first(), Some(&ann()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_everything_closes_nobody() {
+    let store = Memory::default();
+    let node = Node::strict("one", &store);
+    pass(Duration::from_secs(5)).await;
+    assert!(node.connect(&ann()).await);
+    store.flush();
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(store.dump().len(), 1);
+    assert!(node.fenced.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
