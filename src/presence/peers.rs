@@ -1,48 +1,10 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Life, NodeInfo,
-    core::Core,
     handle::{Presence, now},
     liveness::Verdict,
 };
 use crate::reach::{Reach, tag_of};
-
-impl Core {
-    /// Every node that is not dead, this one first.
-    pub(super) fn nodes(&self, now: Instant) -> Vec<NodeInfo> {
-        let own = NodeInfo {
-            id: (**self.node()).into(),
-            sessions: self.directory.len(),
-            live: true,
-        };
-        let peers = self
-            .liveness
-            .present(now)
-            .map(|(node, lease, verdict)| NodeInfo {
-                id: (**node).into(),
-                sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
-                live: verdict != Verdict::Suspect,
-            });
-        std::iter::once(own).chain(peers).collect()
-    }
-
-    /// What there is to be thought of a node.
-    pub(super) fn life(&self, now: Instant, node: &str) -> Life {
-        match self.liveness.verdict(node, now) {
-            _ if *node == **self.node() => Life::Live,
-            None => Life::Unknown,
-            // Whoever it says so of, it was long ago.
-            Some(_) if !self.liveness.is_current(now) => Life::Suspect,
-            Some(Verdict::Live { .. }) => Life::Live,
-            Some(Verdict::Suspect) => Life::Suspect,
-            Some(Verdict::Dead { .. }) => Life::Dead,
-        }
-    }
-}
 
 /// Nodes that answer for one another's clients.
 impl Presence {
