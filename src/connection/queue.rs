@@ -196,7 +196,9 @@ mod tests {
     /// A watcher, and what it heard.
     fn watcher() -> (Watcher, std::sync::mpsc::Receiver<Fate>) {
         let (tell, told) = std::sync::mpsc::channel();
-        let watcher = Watcher::new(move |fate| drop(tell.send(fate)));
+        let watcher = Watcher::new(move |fate| {
+            let _ = tell.send(fate);
+        });
         (watcher, told)
     }
 
