@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{error::StoreError, message::User, reach::Reach};
 
-/// How many buckets are looked at with each heartbeat.
-const CHECKS: u8 = 16;
+/// How many buckets are looked at with each heartbeat where some can be lost alone.
+pub(super) const CHECKS: u8 = 16;
 
 /// After so many heartbeats what was refused is tried again.
 const RETRY: u64 = 10;
@@ -50,6 +50,7 @@ pub(super) struct Core {
     /// Whether the store was reached at the last attempt, once there was one.
     online: Option<bool>,
     next_check: u8,
+    checks: u8,
     /// When the store was last reached.
     reached: Option<Instant>,
     alone_after: Duration,
@@ -71,6 +72,7 @@ impl Core {
             began: false,
             online: None,
             next_check: 0,
+            checks: CHECKS,
             reached: None,
             alone_after: periods
                 .suspect
@@ -80,6 +82,11 @@ impl Core {
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
+    }
+
+    /// How many buckets are looked at with each heartbeat; a divisor of their number.
+    pub(super) const fn set_checks(&mut self, checks: u8) {
+        self.checks = checks;
     }
 
     pub(super) const fn node(&self) -> &Arc<str> {
@@ -201,8 +208,8 @@ impl Core {
 
     fn next_checks(&mut self) {
         let next = self.next_check;
-        self.next_check = (next + CHECKS) % BUCKETS;
-        self.directory.check(next..next + CHECKS);
+        self.next_check = (next + self.checks) % BUCKETS;
+        self.directory.check(next..next + self.checks);
         if self.seq.is_multiple_of(RETRY) {
             self.directory.retry_refused();
         }
