@@ -363,14 +363,11 @@ async fn serve(
         .validate_with("all", |text: &String, _: &User| short(text))
         .service(service_fn(move |message| answer(node.clone(), message)));
     let mut killed = end.clone();
-    let drained = async move { drop(end.wait_for(|end| *end == End::Drain).await) };
-    let drained = async move {
-        drained.await;
-        handle.drain(DRAIN).await;
-    };
-    let server = axum::serve(TcpListener::from_std(listener)?, Router::new().layer(layer));
+    let asked = async move { drop(end.wait_for(|end| *end == End::Drain).await) };
+    let server = axum::serve(TcpListener::from_std(listener)?, Router::new().layer(layer))
+        .with_graceful_shutdown(handle.drain_on(asked, DRAIN));
     select! {
-        ended = server.with_graceful_shutdown(drained) => ended,
+        ended = server => ended,
         _ = killed.wait_for(|end| *end == End::Kill) => Ok(()),
     }
 }

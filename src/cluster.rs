@@ -1,8 +1,6 @@
 //! Several nodes in one process.
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use axum::Router;
 //! use primacron::{Args, Cluster, Message, User};
 //!

@@ -65,6 +65,15 @@
 //! read, the client is not held to its heartbeat. On the way out every client has a queue that is
 //! bounded in bytes: [`Socket::send`] waits for room, [`Socket::try_send`] does not.
 //!
+//! # Several servers
+//!
+//! With [`PrimacronLayer::new`] all servers of a Redis are one: whatever the [`Handle`] does reaches
+//! whom it is for, wherever he is connected. [`Handle::try_send`] waits for nothing,
+//! [`Handle::forward`] says how far a message got ([`Outcome`]), [`Handle::broadcast`] and
+//! [`Handle::close`] what each server did ([`Gathered`]), and [`Handle::follow`] lets one session hear
+//! what another one of its account sends. All servers speak the same codec. A server that goes away
+//! lets its clients go first: [`Handle::drain_on`].
+//!
 //! # Everything else that you have
 //!
 //! It is tower on both sides: [`guide::around`] has the layers of tower-http around the endpoint, and a
@@ -98,7 +107,7 @@
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
 //! | `redis-tls` | no | TLS to Redis |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
-//! | `testing` | no | `testing`: messages without a server, clients without a socket |
+//! | `testing` | no | `testing`: messages without a server, clients without a socket, nodes that can be killed |
 //! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |
 //!
 //! # Layout
@@ -197,6 +206,8 @@ pub use crate::{
     service::Primacron,
 };
 
+#[cfg(feature = "msgpack")]
+pub use crate::message::MsgPack;
 #[cfg(feature = "redis")]
 pub use crate::redis::{IntoRedis, Redis};
 

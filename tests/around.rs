@@ -422,6 +422,31 @@ async fn a_limit_of_the_routes_alone_does_not_count_polls() {
     client.post(&server, "3").await.assert(200, "ok");
 }
 
+/// An application whose one request that may be under way never ends.
+async fn used_up(limit: impl FnOnce(Router) -> Router) -> (Server, common::Http) {
+    let layer =
+        PrimacronLayer::in_memory().service(tower::service_fn(async |_| Ok::<_, BoxError>(())));
+    let slow = Router::new().route("/slow", get(std::future::pending::<()>));
+    let server = in_app(|_| limit(slow).layer(layer)).await;
+    let request = Request::new("GET", "/slow").begin(&server).await;
+    server.until_waiting(1).await;
+    (server, request)
+}
+
+#[tokio::test]
+async fn a_limit_inside_that_is_used_up_keeps_no_connection_waiting() {
+    let limit = || GlobalConcurrencyLimitLayer::new(1);
+
+    for used_up in [
+        used_up(|app| app.route_layer(limit())).await,
+        used_up(|app| app.layer(limit())).await,
+    ] {
+        let (server, _slow) = used_up;
+        Request::handshake().send(&server).await.assert_open();
+        Ws::open(&server).await;
+    }
+}
+
 #[tokio::test]
 async fn a_rate_limit_counts_requests_and_no_message_of_a_websocket() {
     let server = in_app(|app| {

@@ -1,5 +1,6 @@
 //! Several nodes in one process: what they know of one another's clients, whatever happens to them.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod support;
 
@@ -7,13 +8,17 @@ use std::{convert::Infallible, time::Duration};
 
 use http::StatusCode;
 use primacron::{
-    Cluster, Find, Handle, Located, Message, Notices, PresenceState, PrimacronLayer, To,
+    Cluster, Find, Handle, Located, Message, Notices, Outcome, PresenceState, PrimacronLayer,
+    Refused, To, Wait,
 };
 use support::{App, Polling, Ws, app, get, is_stuck, notice, settle, soon, tasks};
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// More than anything takes.
+const LONG: Duration = Duration::from_secs(30);
 
 /// By then everybody knows everybody.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -57,6 +62,10 @@ impl Node {
         Ws::connect_with(&self.app, &query, 64 * 1024).await
     }
 
+    async fn forward(&self, session: &str, at_most: Duration) -> Outcome {
+        forward(&self.handle, session, at_most).await
+    }
+
     /// Names of all notices until now.
     async fn names(&mut self) -> Vec<&'static str> {
         let mut names = Vec::new();
@@ -67,6 +76,11 @@ impl Node {
         }
         names
     }
+}
+
+async fn forward(from: &Handle, session: &str, at_most: Duration) -> Outcome {
+    let sent = from.forward("ann", session, "news", (1,), Wait::written(at_most));
+    soon(sent).await.unwrap()
 }
 
 async fn pair() -> (Cluster, Node, Node) {
@@ -306,6 +320,112 @@ async fn what_is_lost_is_written_again_and_nothing_is_missed_meanwhile() {
 
     assert_eq!(two.handle.find("ann", "s1").await, one.found());
     assert!(is_stuck(ann.next()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_to_a_killed_node_is_unknown_as_soon_as_it_is_missed() {
+    let (cluster, one, two) = pair().await;
+    let _ann = one.connect("ann", "s1").await;
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Written);
+
+    cluster.kill(&one.handle);
+    let start = Instant::now();
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Unknown);
+
+    assert!(start.elapsed() < 5 * SECOND, "after {:?}", start.elapsed());
+    assert_eq!(two.forward("s1", LONG).await, Outcome::NoSession);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_node_delivers_when_it_goes_on() {
+    let (cluster, one, two) = pair().await;
+    let mut ann = one.connect("ann", "s1").await;
+
+    cluster.stop(&one.handle);
+    let sent = tokio::spawn({
+        let handle = two.handle.clone();
+        async move { forward(&handle, "s1", LONG).await }
+    });
+    assert!(is_stuck(ann.message()).await);
+    sleep(2 * SECOND).await;
+    cluster.resume(&one.handle);
+
+    assert_eq!(soon(sent).await.unwrap(), Outcome::Written);
+    assert_eq!(soon(ann.message()).await["event"], "news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_delivered_while_nobody_reaches_the_memory() {
+    let (cluster, one, two) = pair().await;
+    let mut ann = one.connect("ann", "s1").await;
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Written);
+    ann.message().await;
+
+    cluster.cut_off();
+    let outcome = two.forward("s1", SECOND).await;
+    assert_eq!(outcome, Outcome::Refused(Refused::BusOffline));
+    assert_eq!(two.forward("s2", SECOND).await, Outcome::Uncertain);
+    cluster.recover();
+    sleep(2 * SECOND).await;
+
+    assert!(
+        is_stuck(ann.message()).await,
+        "what was refused never comes"
+    );
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_stalls_delivers_once_at_most() {
+    let (cluster, one, two) = pair().await;
+    let mut ann = one.connect("ann", "s1").await;
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Written);
+    ann.message().await;
+
+    cluster.stall();
+    let sent = tokio::spawn({
+        let handle = two.handle.clone();
+        async move { forward(&handle, "s1", LONG).await }
+    });
+    assert!(is_stuck(ann.message()).await);
+    sleep(3 * SECOND).await;
+    cluster.recover();
+
+    assert_eq!(soon(sent).await.unwrap(), Outcome::Written);
+    assert_eq!(soon(ann.message()).await["event"], "news");
+    assert!(is_stuck(ann.message()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_find_their_way_again_when_all_was_lost() {
+    let (cluster, one, two) = pair().await;
+    let _ann = one.connect("ann", "s1").await;
+
+    cluster.flush();
+    sleep(SETTLED).await;
+
+    assert_eq!(two.forward("s1", LONG).await, Outcome::Written);
+    assert_eq!(one.forward("s2", LONG).await, Outcome::NoSession);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_reaches_all_others_and_names_the_node_that_was_killed() {
+    let (cluster, one, two) = pair().await;
+    let three = Node::start(&cluster).await;
+    sleep(SETTLED).await;
+    let mut ann = three.connect("ann", "s1").await;
+
+    cluster.kill(&one.handle);
+    let sent = two.handle.broadcast(To::All, "news", (1,)).await.unwrap();
+
+    assert_eq!(soon(ann.message()).await["event"], "news");
+    let failed: Vec<&str> = sent
+        .nodes
+        .iter()
+        .filter(|node| node.result.is_err())
+        .map(|node| &*node.node)
+        .collect();
+    assert_eq!((sent.nodes.len(), failed), (3, vec![one.handle.node_id()]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use primacron::{
     Args, Cluster, Handle, Message, PrimacronLayer, PublicError, QueuePolicy, Reply, To, Transport,
-    User,
+    User, Wait,
     metrics::{CONNECTIONS, HANDLER_TIME, PRESENCE, QUEUED},
     testing::{Client, ClientBuilder},
 };
@@ -302,4 +302,41 @@ async fn presence_is_in_one_state_at_a_time() {
         counts.of(r#"primacron_notices_total{name="presence::offline"}"#),
         1.0
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_crosses_the_bus_is_counted_in_both_directions() {
+    let counts = Counts::begin();
+    let cluster = Cluster::new();
+    let node = || cluster.layer().service(service_fn(handle));
+    let (here, there) = (node(), node());
+    let far = there.handle();
+    let (here, there) = (Router::new().layer(here), Router::new().layer(there));
+    let mut ann = ann(&here).connect().await;
+    let _bob = Client::builder(&there).account("bob").connect().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let of = |what, direction| {
+        counts.of(&format!(
+            "primacron_bus_{what}_total{{direction=\"{direction}\"}}"
+        ))
+    };
+    let before = of("entries", "out");
+
+    let outcome = far.forward(
+        "ann",
+        ann.session(),
+        "hello",
+        ("x".repeat(1000),),
+        Wait::enqueued(Duration::from_secs(5)),
+    );
+    outcome.await.unwrap();
+
+    ann.expect_event("hello").await;
+    assert!(of("entries", "out") > before);
+    assert_eq!(
+        of("entries", "in"),
+        of("entries", "out"),
+        "both nodes count as one"
+    );
+    assert!(of("bytes", "in") > 1000.0);
 }

@@ -436,7 +436,10 @@ async fn a_node_that_drains_says_goodbye_to_clients_and_nodes() {
         one.forward("s", "not yet", Wait::written(SECOND)).await,
         Outcome::Written
     );
-    sleep(SECOND).await;
+    sleep(2 * SECOND).await;
+    let leaving = |node: &primacron::NodeInfo| node.id == two.id() && node.draining;
+    let nodes = one.handle.nodes().unwrap();
+    assert!(nodes.iter().any(leaving), "its lease says so");
     assert_eq!(ann.until_closed().await, Some(1001));
     drop(ann);
     drain.await.unwrap();

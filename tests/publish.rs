@@ -552,6 +552,47 @@ async fn a_publisher_that_is_dropped_half_way_leaves_nothing() {
     drop(handle);
 }
 
+#[cfg(feature = "testing")]
+#[tokio::test(start_paused = true)]
+async fn what_is_published_reaches_other_nodes() {
+    let cluster = primacron::Cluster::new();
+    let (here, _) = served(cluster.layer().publish_secret(SECRET));
+    let (there, other) = served(cluster.layer());
+    for app in [&here, &there] {
+        support::get(app, "/").await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut ann = Polling::connect(&there, "ann").await;
+    let mut document = to_session(&ann, "ann");
+
+    assert_eq!(said(&here, &document).await, (200, "sending".to_owned()));
+    assert_eq!(ann.message().await["event"], "news");
+    document["wait"] = json!("written");
+    let published = document.to_string();
+    let (answer_to_it, message) = tokio::join!(answer(&here, publish(published)), ann.message());
+    assert_eq!(answer_to_it.2["outcome"], "written");
+    assert_eq!(message["event"], "news");
+
+    // Nobody takes it: it is in the queue, and nobody knows whether it will be.
+    let (status, _, late) = answer(&here, publish(document.to_string())).await;
+    assert_eq!((status.as_u16(), &late["type"]), (504, &json!("unknown")));
+    assert_eq!(ann.message().await["event"], "news");
+
+    let all = json!({"to": "all", "event": "news"}).to_string();
+    let (_, _, all) = answer(&here, publish(all)).await;
+    assert_eq!(all["nodes"].as_array().unwrap().len(), 2, "{all}");
+    assert_eq!(
+        (&all["queued"], &all["complete"]),
+        (&json!(1), &json!(true))
+    );
+
+    cluster.kill(&other);
+    let (status, _, dead) = answer(&here, publish(document.to_string())).await;
+    assert!([503, 504].contains(&status.as_u16()), "{dead}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(said(&here, &document).await.0, 404);
+}
+
 /// A document that is fine, from which others are made.
 fn document() -> impl Strategy<Value = String> {
     let to = prop_oneof![

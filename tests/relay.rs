@@ -29,7 +29,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
 };
-use tower::service_fn;
+use tower::{ServiceExt, service_fn};
 
 use self::{
     support::{Incoming, Ws, notice},
@@ -380,6 +380,59 @@ async fn a_node_that_goes_away_leaves_no_tunnel() {
         (one.handle.count(To::All) == 0).then_some(())
     })
     .await;
+}
+
+/// HTTP/2 opens a websocket in another way than the one that nodes speak with one another.
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn an_upgrade_over_http2_may_go_by_way_of_another_node() {
+    use hyper::{client, ext::Protocol, server::conn::http2, upgrade};
+    use hyper_util::{
+        rt::{TokioExecutor, TokioIo},
+        service::TowerToHyperService,
+    };
+
+    let redis = Redis::start().await;
+    let one = Node::start(&redis).await;
+    let echo = service_fn(|_: Message| ready(Ok::<_, Infallible>(Reply::none())));
+    let layer = layer(&redis).advertise("http://127.0.0.1:9").service(echo);
+    let handle = layer.handle();
+    let app = Router::new().route("/", get(async || "root")).layer(layer);
+    let mut notices = one.notices();
+    until("all nodes are known", async || {
+        (handle.nodes().ok()?.len() == 2).then_some(())
+    })
+    .await;
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let app = app.map_request(|request: http::Request<hyper::body::Incoming>| {
+        request.map(axum::body::Body::new)
+    });
+    let server = http2::Builder::new(TokioExecutor::new())
+        .enable_connect_protocol()
+        .serve_connection(TokioIo::new(theirs), TowerToHyperService::new(app))
+        .into_future();
+    tokio::spawn(async move { drop(server.await) });
+    let builder = client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut send, connection) = builder.handshake(TokioIo::new(ours)).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+
+    let client = Polling::connect(&one).await;
+    let query = client.query.replace("polling", "websocket");
+    let request = http::Request::connect(format!("http://a{query}"))
+        .header("sec-websocket-version", "13")
+        .extension(Protocol::from_static("websocket"))
+        .body(String::new());
+    let response = send.send_request(request.unwrap()).await.unwrap();
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.headers().get("upgrade").is_none());
+    let mut stream = TokioIo::new(upgrade::on(response).await.unwrap());
+    stream.write_all(b"\x81\x86\0\0\0\x002probe").await.unwrap();
+    let mut probe = [0; 8];
+    stream.read_exact(&mut probe).await.unwrap();
+    assert_eq!(&probe, b"\x81\x063probe");
+    stream.write_all(b"\x81\x81\0\0\0\x005").await.unwrap();
+    notice(&mut notices, "upgrade").await;
 }
 
 #[tokio::test]

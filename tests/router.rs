@@ -273,7 +273,7 @@ mod arguments {
 
     impl FromRef<Shared> for Arc<AtomicUsize> {
         fn from_ref(shared: &Shared) -> Self {
-            Arc::clone(&shared.number)
+            Self::clone(&shared.number)
         }
     }
 

@@ -6,8 +6,8 @@ const TEXTS = ["Hello", "Are you there?", "Coffee?", "On my way", "Nice", "Look 
 const AT_FIRST = 2;
 const SHOWN = 60;
 
-/** Milliseconds: a leg of a message's way, a text over a head, until a client looks for another server. */
-const LEG = 420;
+/** Milliseconds: a leg of a message's way, how long a text stands, until a client looks for another server, between two texts. */
+const LEG = 480;
 const SPOKEN = 1900;
 const PATIENCE = 700;
 const PACE = 800;
@@ -86,6 +86,7 @@ class Server {
   }
 }
 
+const hue = (name) => (NAMES.indexOf(name) * 67 + 255) % 360;
 const live = () => servers.filter((server) => server.isUp);
 const crowd = (server) => [...clients.values()].filter((client) => client.server === server).length;
 
@@ -102,7 +103,7 @@ async function ask(what, server) {
 class Client {
   constructor(name, server) {
     this.name = name;
-    this.hue = (NAMES.indexOf(name) * 67 + 255) % 360;
+    this.hue = hue(name);
     this.item = document.createElement("li");
     this.chip = document.createElement("button");
     this.chip.type = "button";
@@ -167,15 +168,16 @@ class Client {
   hear(from, text) {
     const waiting = flights.get(`${from} ${this.name} ${text}`)?.shift();
     if (waiting) waiting();
-    else this.speak(text);
+    else this.show(from, text);
   }
 
-  /** Shows a text over the head. */
-  async speak(text) {
+  /** Shows what was heard, in the colour of who said it. */
+  async show(from, text) {
     this.bubble?.remove();
     const bubble = (this.bubble = document.createElement("span"));
     bubble.className = "bubble";
     bubble.textContent = text;
+    bubble.style.setProperty("--hue", hue(from));
     this.item.append(bubble);
     this.chip.classList.add("heard");
     await wait(SPOKEN);
@@ -222,16 +224,16 @@ async function send(from, to, text) {
   const dot = launch(from.hue);
   const [out, back] = [from.server, to.server];
   const crosses = () => to.server !== out;
-  await fly(dot, [middle(from.chip), ...(crosses() ? [gate(out), rail(out)] : [gate(out, -18)])]);
+  await fly(dot, [middle(from.chip), ...(crosses() ? [bend(from), gate(out), rail(out)] : [bend(from)])]);
   dot.classList.add("waiting");
   const [outcome, micros] = await answer;
   dot.classList.remove("waiting");
   const landed = ["written", "enqueued"].includes(outcome) && (await Promise.race([arrived.then(() => true), wait(SPOKEN)]));
   if (landed) {
     const target = to.server;
-    await fly(dot, [...(crosses() ? [rail(target), gate(target)] : []), middle(to.chip)]);
+    await fly(dot, [...(crosses() ? [rail(target), gate(target)] : []), bend(to), middle(to.chip)]);
     dot.remove();
-    to.speak(text);
+    to.show(from.name, text);
   } else {
     forget(key);
     fizzle(dot);
@@ -255,7 +257,7 @@ async function sendToAll() {
     return new Promise((resolve) => flights.set(key, [...(flights.get(key) ?? []), () => resolve(client)]));
   });
   const answer = from.socket.request("all", text).catch(() => ["lost", null]);
-  await fly(dot, [middle(from.chip), gate(out), rail(out)]);
+  await fly(dot, [middle(from.chip), bend(from), gate(out), rail(out)]);
   const [reached, micros] = await answer;
   dot.remove();
   if (reached === "lost") {
@@ -268,9 +270,9 @@ async function sendToAll() {
 
 async function land(from, client, out, text) {
   const dot = launch(from.hue);
-  await fly(dot, [rail(out), rail(client.server), gate(client.server), middle(client.chip)]);
+  await fly(dot, [rail(out), rail(client.server), gate(client.server), bend(client), middle(client.chip)]);
   dot.remove();
-  client.speak(text);
+  client.show(from.name, text);
 }
 
 function launch(hue) {
@@ -311,9 +313,14 @@ function middle(chip) {
   return place(box.x + box.width / 2, box.y + box.height / 2);
 }
 
-function gate(server, inside = 0) {
+/** Beside a client, above the way out of its server. */
+function bend(client) {
+  return { x: gate(client.server).x, y: middle(client.chip).y };
+}
+
+function gate(server) {
   const box = server.card.getBoundingClientRect();
-  return place(box.x + box.width / 2, box.bottom + inside);
+  return place(box.x + box.width / 2, box.bottom);
 }
 
 function rail(server) {
@@ -341,7 +348,7 @@ function tell(from, to, text, { outcome, reached, micros, out, back }) {
   badge.textContent = reached === undefined ? outcome.replace("_", " ") : `${reached} reached`;
   badge.title = MEANING[outcome] ?? "";
   const time = document.createElement("time");
-  time.textContent = micros === null ? "" : `${(micros / 1000).toFixed(1)} ms`;
+  time.textContent = micros === null ? "" : micros < 1e6 ? `${(micros / 1e3).toFixed(1)} ms` : `${(micros / 1e6).toFixed(1)} s`;
   line.append(...who(from.name, out), " to ", ...(to ? who(to.name, back) : ["everybody"]), said, badge, time);
   enter(line);
 }

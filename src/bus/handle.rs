@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use super::{
     marks::Marks,
     memory::{Hub, InHub},
 };
-use crate::{config::Settings, notice::Noticeboard, presence::Life};
+use crate::{config::Settings, metrics::Metrics, notice::Noticeboard, presence::Life};
 
 /// Says what there is to be thought of a node.
 pub(crate) type Lives = Arc<dyn Fn(&str) -> Life + Send + Sync>;
@@ -40,8 +40,9 @@ pub(crate) struct Bus {
 }
 
 /// A [`Bus`] that keeps nothing going.
+#[cfg(test)]
 #[derive(Clone, Debug)]
-pub(crate) struct WeakBus(Weak<Alive>);
+pub(crate) struct WeakBus(std::sync::Weak<Alive>);
 
 struct Alive(Arc<Shared>);
 
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub(super) inboxes: Arc<dyn Inboxes>,
     pub(super) lives: Lives,
     pub(super) notices: Noticeboard,
+    pub(super) metrics: Metrics,
     /// How often the inbox is renewed.
     pub(super) lease: Duration,
     /// How long the last words may take.
@@ -120,6 +122,7 @@ impl Bus {
             inboxes,
             lives,
             notices: settings.notices.clone(),
+            metrics: settings.metrics.clone(),
             lease: settings.presence.lease,
             patience: settings.presence.command_timeout,
             news: Notify::new(),
@@ -160,6 +163,7 @@ impl Bus {
     }
 
     /// Whether all other nodes can be written to, as far as is known.
+    #[cfg(test)]
     pub(crate) fn is_online(&self) -> bool {
         self.alive.0.line.lock().is_online()
     }
@@ -174,11 +178,13 @@ impl Bus {
         let _ = ended.wait_for(|ended| *ended).await;
     }
 
+    #[cfg(test)]
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus(Arc::downgrade(&self.alive))
     }
 }
 
+#[cfg(test)]
 impl WeakBus {
     /// The bus, unless it is going away.
     pub(crate) fn upgrade(&self) -> Option<Bus> {

@@ -45,7 +45,7 @@ mod tests;
 pub use self::outcome::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait};
 pub(crate) use self::{
     call::{Answer, Call, Target},
-    handle::{Asker, Bus, Deliver, Lives, WeakBus},
+    handle::{Asker, Bus, Deliver, Lives},
     memory::Hub,
     task::BusTask,
 };

@@ -73,18 +73,25 @@ pub struct Wait {
     pub(crate) at_most: Duration,
 }
 
+/// A year: no clock overflows with it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Wait {
     /// Until it is in the queue of its session.
     #[must_use]
     pub const fn enqueued(at_most: Duration) -> Self {
-        let level = Level::Enqueued;
-        Self { level, at_most }
+        Self::until(Level::Enqueued, at_most)
     }
 
     /// Until it was given to the transport: written to the websocket, or taken by a poll.
     #[must_use]
     pub const fn written(at_most: Duration) -> Self {
-        let level = Level::Written;
+        Self::until(Level::Written, at_most)
+    }
+
+    const fn until(level: Level, at_most: Duration) -> Self {
+        let too_long = at_most.as_secs() >= LONGEST.as_secs();
+        let at_most = if too_long { LONGEST } else { at_most };
         Self { level, at_most }
     }
 }

@@ -121,6 +121,7 @@ impl BusTask {
         let Verdict::New { from, missed } = verdict else {
             return;
         };
+        self.shared.metrics.entry_received(entry.len());
         if missed > 0 {
             let node = (*from).into();
             self.shared.notices.post(Notice::BusGap { node, missed });
@@ -176,10 +177,14 @@ impl BusTask {
             let Some(entry) = next_entry else {
                 break;
             };
+            let bytes = entry.len();
             let result = shared.inboxes.append(&to, entry).await;
             let step = shared.core.lock().settle(&to, &result, &lives);
             match &result {
-                Ok(_) => shared.regain(Use::Writing),
+                Ok(_) => {
+                    shared.metrics.entry_sent(bytes);
+                    shared.regain(Use::Writing);
+                }
                 Err(failed) => shared.lose(Use::Writing, failed),
             }
             match step {

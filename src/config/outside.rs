@@ -89,7 +89,7 @@ impl BusSettings {
     }
 }
 
-/// Settings of presence from outside; in memory none of them matters.
+/// Settings of presence from outside; for a node that is alone none of them matters.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]

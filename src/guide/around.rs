@@ -263,7 +263,7 @@
 //! let app: Router = Router::new()
 //!     .route("/", get("hello"))
 //!     // At most 64 requests to these routes at the same time; the endpoint is none of them.
-//!     .route_layer(GlobalConcurrencyLimitLayer::new(64))
+//!     .layer(GlobalConcurrencyLimitLayer::new(64))
 //!     .layer(primacron)
 //!     // At most 10,000 requests at the same time, held polls among them; and of each route, and of
 //!     // the endpoint, 1,000 a second.
@@ -279,6 +279,6 @@
 //! # });
 //! ```
 //!
-//! The endpoint is ready when the service inside of it is, because nobody knows yet whose the request
-//! will be. A limit right inside (`.layer(limit).layer(primacron)`) that is used up keeps new requests to
-//! the endpoint waiting as well; as a `route_layer` it does not.
+//! A limit inside, before the layer, does not count the endpoint. In axum it does not hold it up either. In
+//! a stack of one's own it does: the endpoint is ready when the service inside of it is, because nobody
+//! knows yet whose the request will be.

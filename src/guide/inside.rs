@@ -137,6 +137,6 @@
 //! | the node is drained during a call | the same |
 //! | the runtime ends | calls are dropped where they are |
 //!
-//! A service of one's own that asks several inner services for readiness and calls one of them, or none,
-//! keeps the places of the others while its connection is idle. Let it ask when it is called, as axum's
-//! `Router` does.
+//! A [`router`](crate::router) asks a fresh copy of the one handler that a message is for. A service of
+//! one's own that asks several inner services for readiness and calls one of them, or none, keeps the
+//! places of the others while its connection is idle.

@@ -5,7 +5,8 @@ use crate::config::FencedPolicy;
 
 /// # Presence
 ///
-/// How the directory of sessions is kept in Redis; in memory none of it matters.
+/// How the directory of sessions is kept in Redis, or in the memory of a
+/// [`Cluster`](crate::Cluster); for a node that is alone none of it matters.
 impl<M> PrimacronLayer<M> {
     /// What the names of all keys in Redis begin with; `primacron` by default. Nodes of the same
     /// namespace are one cluster.

@@ -35,6 +35,9 @@ pub(super) enum Repr {
     JsonOne(ByteString),
     /// Values that a validator or a codec made.
     Values(Arc<[serde_json::Value]>),
+    /// The bytes of an array in MessagePack.
+    #[cfg(feature = "msgpack")]
+    MsgPack(super::msgpack::Array),
     /// One text that is nothing else.
     Text(ByteString),
     /// One run of bytes that is nothing else.
@@ -103,6 +106,8 @@ impl Args {
                 serde_json::from_str::<Vec<IgnoredAny>>(text).map_or(0, |all| all.len())
             }
             Repr::Values(values) => values.len(),
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => array.len(),
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => 1,
         }
     }
@@ -114,6 +119,8 @@ impl Args {
             Repr::Empty => true,
             Repr::Json(text) => text[1..text.len() - 1].trim_ascii().is_empty(),
             Repr::Values(values) => values.is_empty(),
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => array.len() == 0,
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => false,
         }
     }
@@ -131,6 +138,11 @@ impl Args {
                 Some(value) => T::deserialize(value).map_err(mismatch::<T>),
                 None => Err(ArgsError::Missing(index)),
             },
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => array
+                .seeded(Nth::new(index))
+                .map_err(mismatch::<T>)?
+                .ok_or(ArgsError::Missing(index)),
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) if index > 0 => {
                 Err(ArgsError::Missing(index))
             }
@@ -160,6 +172,12 @@ impl Args {
                     T::deserialize(array).map_err(mismatch::<T>)
                 }
             },
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => match array.len() {
+                0 => serde_json::from_str("null").map_err(mismatch::<T>),
+                1 => array.first().map_err(mismatch::<T>),
+                _ => array.read().map_err(mismatch::<T>),
+            },
             Repr::JsonOne(_) | Repr::Text(_) | Repr::Binary(_) => self.only(),
         }
     }
@@ -175,6 +193,8 @@ impl Args {
             Repr::Empty => serde_json::from_str("[]").map_err(mismatch::<T>),
             Repr::Json(text) => serde_json::from_str(text).map_err(mismatch::<T>),
             Repr::Values(values) => sequence(values.iter()),
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => array.read().map_err(mismatch::<T>),
             Repr::JsonOne(text) => {
                 let mut array = String::with_capacity(text.len() + 2);
                 array.extend(["[", text, "]"]);
@@ -214,6 +234,8 @@ impl Args {
             Repr::JsonOne(text) => serde_json::from_str(text).map_err(mismatch::<T>),
             Repr::Text(text) => T::deserialize(Whole::Text(text)).map_err(mismatch::<T>),
             Repr::Binary(bytes) => T::deserialize(Whole::Binary(bytes)).map_err(mismatch::<T>),
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(_) => Err(ArgsError::Missing(0)),
             Repr::Empty | Repr::Json(_) | Repr::Values(_) => Err(ArgsError::Missing(0)),
         }
     }
@@ -233,6 +255,8 @@ impl Serialize for Args {
             Repr::Json(text) => parsed(text)?.serialize(serializer),
             Repr::JsonOne(text) => serializer.collect_seq([parsed(text)?]),
             Repr::Values(values) => values.serialize(serializer),
+            #[cfg(feature = "msgpack")]
+            Repr::MsgPack(array) => array.serialize(serializer),
             Repr::Text(text) => serializer.collect_seq([&**text]),
             Repr::Binary(bytes) => {
                 let mut sequence = serializer.serialize_seq(Some(1))?;
@@ -264,7 +288,7 @@ fn sequence<'a, T: Deserialize<'a>>(
     T::deserialize(sequence).map_err(mismatch::<T>)
 }
 
-fn mismatch<T: ?Sized>(error: serde_json::Error) -> ArgsError {
+fn mismatch<T: ?Sized>(error: impl fmt::Display) -> ArgsError {
     ArgsError::Mismatch {
         expected: type_name::<T>(),
         reason: error.to_string(),
@@ -304,11 +328,8 @@ fn sole(text: &str) -> Sole<'_> {
 
 /// The element at `index` of the array in `text`, without building the others.
 fn nth<'a, T: Deserialize<'a>>(text: &'a str, index: usize) -> Result<T, ArgsError> {
-    let seed = Nth {
-        index,
-        wanted: PhantomData,
-    };
-    seed.deserialize(&mut serde_json::Deserializer::from_str(text))
+    Nth::new(index)
+        .deserialize(&mut serde_json::Deserializer::from_str(text))
         .map_err(mismatch::<T>)?
         .ok_or(ArgsError::Missing(index))
 }
@@ -316,6 +337,15 @@ fn nth<'a, T: Deserialize<'a>>(text: &'a str, index: usize) -> Result<T, ArgsErr
 struct Nth<T> {
     index: usize,
     wanted: PhantomData<T>,
+}
+
+impl<T> Nth<T> {
+    const fn new(index: usize) -> Self {
+        Self {
+            index,
+            wanted: PhantomData,
+        }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Nth<T> {

@@ -1,6 +1,6 @@
 //! From bytes to a validated [`Message`] and from a [`Reply`] back to bytes.
 //!
-//! `codec`, `json` and `raw` read and write envelopes; `args`, `raw_input` and `user` are what a
+//! `codec`, `json`, `msgpack` and `raw` read and write envelopes; `args`, `raw_input` and `user` are what a
 //! message is made of; `validator` says who may decide and `admission` asks them; `outgoing`,
 //! `reply`, `frame` and `socket` are the way back.
 
@@ -11,6 +11,8 @@ mod frame;
 mod json;
 #[expect(clippy::module_inception, reason = "the message of the message room")]
 mod message;
+#[cfg(feature = "msgpack")]
+mod msgpack;
 mod outgoing;
 mod raw;
 mod raw_input;
@@ -20,12 +22,14 @@ mod user;
 mod validator;
 mod whole;
 
+#[cfg(feature = "msgpack")]
+pub use self::msgpack::MsgPack;
 pub(crate) use self::{
     admission::{Admission, Asking, Cause, Refused, Validators},
     frame::Frame,
     reply::ReplyBody,
     socket::{FOLLOW_GAP, Outlet, PushError, encode_event, is_reserved, push},
-    validator::Found,
+    validator::{Found, Validator},
 };
 pub use self::{
     args::{Args, ArgsError},

@@ -1,8 +1,8 @@
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::names::{
-    CONNECTIONS, HANDLER_TIME, HANDSHAKES, PRESENCE, QUEUE_FULL, QUEUED, RECEIVED, REFUSED, SENT,
-    UPGRADES, describe,
+    BUS_BYTES, BUS_ENTRIES, CONNECTIONS, HANDLER_TIME, HANDSHAKES, PRESENCE, QUEUE_FULL, QUEUED,
+    RECEIVED, REFUSED, SENT, UPGRADES, describe,
 };
 use crate::engine::Transport;
 
@@ -17,6 +17,8 @@ pub(super) struct Handles {
     pub(super) handler_time: Histogram,
     pub(super) queued: Gauge,
     pub(super) queue_full: Counter,
+    pub(super) bus_sent: Traffic,
+    pub(super) bus_received: Traffic,
 }
 
 /// One a transport.
@@ -31,6 +33,26 @@ pub(super) struct Refusals {
     pub(super) invalid: Counter,
     pub(super) validation: Counter,
     pub(super) handler: Counter,
+}
+
+/// What crosses the bus in one direction.
+pub(super) struct Traffic {
+    entries: Counter,
+    bytes: Counter,
+}
+
+impl Traffic {
+    fn new(direction: &'static str) -> Self {
+        Self {
+            entries: counter!(BUS_ENTRIES, "direction" => direction),
+            bytes: counter!(BUS_BYTES, "direction" => direction),
+        }
+    }
+
+    pub(super) fn count(&self, bytes: usize) {
+        self.entries.increment(1);
+        self.bytes.increment(bytes as u64);
+    }
 }
 
 impl Handles {
@@ -52,6 +74,8 @@ impl Handles {
             handler_time: histogram!(HANDLER_TIME),
             queued: gauge!(QUEUED),
             queue_full: counter!(QUEUE_FULL),
+            bus_sent: Traffic::new("out"),
+            bus_received: Traffic::new("in"),
         }
     }
 }

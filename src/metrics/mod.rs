@@ -18,6 +18,8 @@
 //! | [`QUEUED`] | gauge | bytes | |
 //! | [`QUEUE_FULL`] | counter | messages | |
 //! | [`PRESENCE`] | gauge | 0 or 1 | `state` |
+//! | [`BUS_ENTRIES`] | counter | entries | `direction` |
+//! | [`BUS_BYTES`] | counter | bytes | `direction` |
 //! | [`NOTICES`] | counter | notices | `name` |
 //!
 //! ```
@@ -48,8 +50,8 @@ mod on;
 
 #[cfg(feature = "metrics")]
 pub use self::names::{
-    CONNECTIONS, DISCONNECTS, HANDLER_TIME, HANDSHAKES, NOTICES, PRESENCE, QUEUE_FULL, QUEUED,
-    RECEIVED, REFUSED, REJECTED, SENT, UPGRADES,
+    BUS_BYTES, BUS_ENTRIES, CONNECTIONS, DISCONNECTS, HANDLER_TIME, HANDSHAKES, NOTICES, PRESENCE,
+    QUEUE_FULL, QUEUED, RECEIVED, REFUSED, REJECTED, SENT, UPGRADES,
 };
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::off::{Backlog, Metrics, Stopwatch};

@@ -41,8 +41,15 @@ pub const QUEUE_FULL: &str = "primacron_queue_full_total";
 /// There only where nodes share a directory; looked at with every heartbeat of the node.
 pub const PRESENCE: &str = "primacron_presence_state";
 
+/// Entries between nodes, by `direction`: `out` for those that are in another node's inbox, `in` for
+/// those that were read from the own one. An entry carries everything that waited for its node.
+pub const BUS_ENTRIES: &str = "primacron_bus_entries_total";
+
+/// The bytes of those entries.
+pub const BUS_BYTES: &str = "primacron_bus_bytes_total";
+
 /// Notices that no other metric counts, by their [`name`](crate::Notice::name): joins, leaves and
-/// troubles of presence, and those of the bus between nodes.
+/// troubles of presence and of the bus between nodes.
 pub const NOTICES: &str = "primacron_notices_total";
 
 /// Tells the recorder what the metrics are about.
@@ -75,5 +82,7 @@ pub(super) fn describe() {
         Unit::Count,
         "1 for the state that presence is in."
     );
+    describe_counter!(BUS_ENTRIES, Unit::Count, "Entries between nodes.");
+    describe_counter!(BUS_BYTES, Unit::Bytes, "Bytes of entries between nodes.");
     describe_counter!(NOTICES, Unit::Count, "Notices counted nowhere else.");
 }

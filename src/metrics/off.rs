@@ -26,6 +26,10 @@ impl Metrics {
 
     pub(crate) const fn settle(&self, _: &mut Backlog, _: usize) {}
 
+    pub(crate) const fn entry_sent(&self, _: usize) {}
+
+    pub(crate) const fn entry_received(&self, _: usize) {}
+
     pub(crate) const fn presence(&self, _: &'static str, _: [&'static str; 2]) {}
 }
 

@@ -85,6 +85,16 @@ impl Metrics {
         }
     }
 
+    /// An entry for another node is in its inbox.
+    pub(crate) fn entry_sent(&self, bytes: usize) {
+        self.handles().bus_sent.count(bytes);
+    }
+
+    /// An entry of another node was read.
+    pub(crate) fn entry_received(&self, bytes: usize) {
+        self.handles().bus_received.count(bytes);
+    }
+
     /// What is told of connections was counted where it happened.
     fn count(&self, notice: &Notice) {
         let handles = self.handles();

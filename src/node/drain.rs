@@ -25,6 +25,9 @@ impl Handle {
         let node = self.owner.node();
         let window = window.min(LONGEST);
         node.registry.begin_close();
+        if let Some(presence) = node.presence.get() {
+            presence.drain();
+        }
         let start = Instant::now();
         let mut connections = Vec::new();
         node.registry

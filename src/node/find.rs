@@ -3,7 +3,8 @@ use crate::presence::{Find, Located, NodeInfo, Presence, PresenceState, Sessions
 
 /// # Who is connected where
 ///
-/// A node in memory is the whole cluster, and knows everything about itself.
+/// A node of [`in_memory`](crate::PrimacronLayer::in_memory) is the whole cluster, and knows
+/// everything about itself.
 impl Handle {
     /// Where a session is.
     ///
@@ -76,6 +77,7 @@ impl Handle {
                 id: self.own_id(),
                 sessions: self.count(To::All),
                 live: true,
+                draining: self.owner.node().is_draining(),
             }]),
         }
     }

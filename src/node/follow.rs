@@ -39,10 +39,13 @@ pub(crate) struct Follows {
     routes: Arc<Routes>,
     notices: Noticeboard,
     codec: OnceLock<Arc<dyn Codec>>,
-    heads: Mutex<HashMap<(Box<str>, Box<str>), Arc<Head>>>,
+    heads: Mutex<HashMap<Name, Arc<Head>>>,
     /// Dropped with the rest of the node; there while somebody looks after the heads.
     sweeping: Mutex<Option<watch::Sender<()>>>,
 }
+
+/// Account and session.
+type Name = (Box<str>, Box<str>);
 
 /// A session that is followed.
 struct Head {
@@ -267,11 +270,7 @@ impl Follows {
     }
 
     /// Nobody follows a session any more.
-    fn forget(
-        &self,
-        heads: &mut HashMap<(Box<str>, Box<str>), Arc<Head>>,
-        key: &(Box<str>, Box<str>),
-    ) {
+    fn forget(&self, heads: &mut HashMap<Name, Arc<Head>>, key: &Name) {
         let (account, session) = key;
         heads.remove(key);
         self.tails.remove(account, session);

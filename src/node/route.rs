@@ -299,7 +299,8 @@ impl Reach {
             frame: frame.clone(),
         };
         for node in nodes {
-            posted = posted.and(self.bus.post(node, &call));
+            let refused = self.bus.post(node, &call);
+            posted = posted.and(refused);
         }
         posted
     }

@@ -1,4 +1,5 @@
 mod judge;
+mod nodes;
 
 use std::{
     sync::Arc,
@@ -9,8 +10,8 @@ use super::{
     directory::{Directory, Event},
     job::{Beat, Job, Reply, Table, parse_eviction},
     keys::BUCKETS,
-    liveness::{Liveness, Periods, Verdict},
-    types::{Life, NodeInfo, PresenceState},
+    liveness::{Liveness, Periods},
+    types::PresenceState,
     value::Lease,
 };
 use crate::{error::StoreError, message::User, reach::Reach};
@@ -58,6 +59,8 @@ pub(super) struct Core {
     stranger: bool,
     /// How others reach us.
     pub(super) reach: Option<Arc<Reach>>,
+    /// The node takes no more clients.
+    pub(super) draining: bool,
     pub(super) directory: Directory,
     pub(super) liveness: Liveness,
 }
@@ -78,6 +81,7 @@ impl Core {
                 .suspect
                 .max(periods.dead.saturating_sub(periods.lease)),
             stranger: false,
+            draining: false,
             reach: None,
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
@@ -145,6 +149,7 @@ impl Core {
             epoch: self.epoch,
             seq: self.seq,
             dead,
+            draining: self.draining && !dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
             reach: self.reach.clone(),
         }
@@ -269,37 +274,6 @@ impl Core {
         }
         changes.extend(events.into_iter().map(Change::Of));
         changes
-    }
-
-    /// Every node that is not dead, this one first.
-    pub(super) fn nodes(&self, now: Instant) -> Vec<NodeInfo> {
-        let own = NodeInfo {
-            id: (*self.node).into(),
-            sessions: self.directory.len(),
-            live: true,
-        };
-        let peers = self
-            .liveness
-            .present(now)
-            .map(|(node, lease, verdict)| NodeInfo {
-                id: (**node).into(),
-                sessions: usize::try_from(lease.sessions).unwrap_or(usize::MAX),
-                live: verdict != Verdict::Suspect,
-            });
-        std::iter::once(own).chain(peers).collect()
-    }
-
-    /// What there is to be thought of a node.
-    pub(super) fn life(&self, now: Instant, node: &str) -> Life {
-        match self.liveness.verdict(node, now) {
-            _ if *node == *self.node => Life::Live,
-            None => Life::Unknown,
-            // Whoever it says so of, it was long ago.
-            Some(_) if !self.liveness.is_current(now) => Life::Suspect,
-            Some(Verdict::Live { .. }) => Life::Live,
-            Some(Verdict::Suspect) => Life::Suspect,
-            Some(Verdict::Dead { .. }) => Life::Dead,
-        }
     }
 
     /// Whether the table of nodes can be relied on.

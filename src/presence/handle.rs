@@ -293,6 +293,12 @@ impl Presence {
         self.shared.core.lock().state()
     }
 
+    /// Lets the others know that this node takes no more clients, with a heartbeat of now.
+    pub(crate) fn drain(&self) {
+        self.shared.core.lock().draining = true;
+        self.shared.hurry.notify_one();
+    }
+
     /// Removes what is left and says goodbye; ready when that is done.
     pub(crate) async fn finish(&self) {
         self.shared.ending.send_replace(true);

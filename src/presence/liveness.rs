@@ -144,6 +144,7 @@ impl Liveness {
                 epoch,
                 seq: 0,
                 dead: false,
+                draining: false,
                 sessions: 0,
                 reach: None,
             };

@@ -28,7 +28,7 @@ mod keys;
 mod liveness;
 mod memory;
 mod own;
-mod reach;
+mod peers;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;

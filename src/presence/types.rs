@@ -87,6 +87,8 @@ pub struct NodeInfo {
     pub sessions: usize,
     /// Whether it was heard of lately; it is not said to be dead yet otherwise.
     pub live: bool,
+    /// Whether it takes no more clients, and lets go of those that it has.
+    pub draining: bool,
 }
 
 /// What there is to be thought of a node.

@@ -63,6 +63,8 @@ pub(super) struct Lease {
     pub(super) seq: u64,
     /// Declared dead by a survivor, up to this epoch.
     pub(super) dead: bool,
+    /// It takes no more clients, and lets go of those that it has.
+    pub(super) draining: bool,
     /// How many sessions the node has.
     pub(super) sessions: u64,
     /// How other nodes reach it, if it says so.
@@ -75,10 +77,15 @@ impl Lease {
             epoch,
             seq,
             dead,
+            draining,
             sessions,
             reach,
         } = self;
-        let state = if *dead { "dead" } else { "up" };
+        let state = match (dead, draining) {
+            (true, _) => "dead",
+            (false, true) => "drain",
+            (false, false) => "up",
+        };
         let row = format!("{VERSION}|{epoch}|{seq}|{state}|{sessions}");
         match reach {
             Some(reach) => format!("{row}|{}", reach.encode()),
@@ -91,9 +98,10 @@ impl Lease {
         let version = parts.next()?;
         let epoch = number(parts.next()?)?;
         let seq = number(parts.next()?)?;
-        let dead = match parts.next()? {
-            "up" => false,
-            "dead" => true,
+        let (dead, draining) = match parts.next()? {
+            "up" => (false, false),
+            "drain" => (false, true),
+            "dead" => (true, false),
             _ => return None,
         };
         let sessions = number(parts.next()?)?;
@@ -107,6 +115,7 @@ impl Lease {
             epoch,
             seq,
             dead,
+            draining,
             sessions,
             reach,
         })
@@ -146,11 +155,14 @@ mod tests {
     #[test]
     fn a_lease_comes_back_as_written() {
         let reach = Arc::new(Reach::new("http://10.0.0.1:3000/stream".to_owned()));
-        for (dead, reach) in [(false, None), (true, None), (false, Some(reach))] {
+        let (up, drain, dead) = ((false, false), (false, true), (true, false));
+        let all = [(up, None), (drain, None), (dead, None), (up, Some(reach))];
+        for ((dead, draining), reach) in all {
             let lease = Lease {
                 epoch: 3,
                 seq: 9,
                 dead,
+                draining,
                 sessions: 100,
                 reach,
             };

@@ -5,12 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     error::PublicError,
-    message::{Args, Message, RawInput, Socket, User, Verdict},
-    validate::{optional, shape},
+    message::{Args, Message, RawInput, Socket, User},
+    validate::{BoxValidator, optional, shape},
 };
-
-/// The validator that an extractor brings along.
-pub(super) type BoxValidator = Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>;
 
 /// What a handler of a [`EventRouter`](super::EventRouter) may take as an argument; `S` is the router's state.
 ///

@@ -4,10 +4,9 @@ use tower_layer::Layer;
 
 use super::{
     FromMessage, IntoReply,
-    extract::BoxValidator,
     route::{Route, RouteFuture},
 };
-use crate::{connection::Handler, message::Message};
+use crate::{connection::Handler, message::Message, validate::BoxValidator};
 
 /// A handler of one event: an async function of up to ten extractors, the last of which may be the
 /// whole [`Message`], that returns what is [`IntoReply`].

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     connection::Handler,
     error::PublicError,
-    message::{Args, IntoVerdict, Message, Reply, User, Validators},
+    message::{Args, IntoVerdict, Message, Reply, User, Validator, Validators},
 };
 
 /// Hands each message to the handler of its event.
@@ -79,9 +79,11 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
             brought.len() < 2,
             "router has a handler for the event {event:?} that takes its value twice"
         );
-        let all = brought.into_iter();
-        all.fold(self, |router, it| router.validate(event, it))
-            .with_entry(event, Entry::of_handler(handler))
+        let mut router = self;
+        for validator in brought {
+            router = router.validate(event, validator);
+        }
+        router.with_entry(event, Entry::of_handler(handler))
     }
 
     /// As [`on`](Self::on), with a validator of its own in place of the one that the handler brings
@@ -128,12 +130,9 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
         F: Fn(&Args, &User) -> V + Send + Sync + 'static,
         V: IntoVerdict,
     {
-        self.change(|table| {
-            assert!(
-                table.validators.insert(event, validator),
-                "router has a validator for the event {event:?} already"
-            );
-        })
+        let mut table = self.into_table();
+        table.insert_validator(event, Arc::new(validator));
+        Self::of(table)
     }
 
     /// Takes over all handlers, validators and fallbacks of another router, for events that begin
@@ -145,24 +144,18 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
     #[must_use]
     #[track_caller]
     pub fn nest(self, prefix: &str, router: Self) -> Self {
-        let nested = Arc::unwrap_or_clone(router.table);
-        self.change(|table| {
-            for (event, entry) in nested.entries {
-                table.insert(&[prefix, &event].concat(), entry);
-            }
-            for (event, validator) in nested.validators.iter() {
-                let event = [prefix, event].concat();
-                assert!(
-                    table
-                        .validators
-                        .insert_shared(&event, Arc::clone(validator)),
-                    "router has a validator for the event {event:?} already"
-                );
-            }
-            for (event, entry) in nested.fallbacks {
-                table.insert_fallback(&[prefix, &event].concat(), entry);
-            }
-        })
+        let nested = router.into_table();
+        let mut table = self.into_table();
+        for (event, entry) in nested.entries {
+            table.insert(&[prefix, &event].concat(), entry);
+        }
+        for (event, validator) in nested.validators.iter() {
+            table.insert_validator(&[prefix, event].concat(), Arc::clone(validator));
+        }
+        for (inner, entry) in nested.fallbacks {
+            table.insert_fallback(&[prefix, &inner].concat(), entry);
+        }
+        Self::of(table)
     }
 
     /// Takes over all that another router has.
@@ -193,7 +186,9 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
             handler.validators().is_empty(),
             "router has a fallback that brings a validator along"
         );
-        self.change(|table| table.insert_fallback("", Entry::of_handler(handler)))
+        let mut table = self.into_table();
+        table.insert_fallback("", Entry::of_handler(handler));
+        Self::of(table)
     }
 
     /// Puts a tower middleware around every handler that is there already, fallbacks included, each
@@ -228,22 +223,22 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
         }
     }
 
-    fn change(self, change: impl FnOnce(&mut Table<S>)) -> Self {
-        let mut table = Arc::unwrap_or_clone(self.table);
-        change(&mut table);
-        Self::of(table)
+    fn into_table(self) -> Table<S> {
+        Arc::unwrap_or_clone(self.table)
     }
 
     #[track_caller]
     fn with_entry(self, event: &str, entry: Entry<S>) -> Self {
-        self.change(|table| table.insert(event, entry))
+        let mut table = self.into_table();
+        table.insert(event, entry);
+        Self::of(table)
     }
 
     fn each<S2>(self, change: impl Fn(Entry<S>) -> Entry<S2>) -> EventRouter<S2>
     where
         S2: Clone + Send + Sync + 'static,
     {
-        let table = Arc::unwrap_or_clone(self.table);
+        let table = self.into_table();
         let changed = |(event, entry)| (event, change(entry));
         EventRouter::of(Table {
             entries: table.entries.into_iter().map(changed).collect(),
@@ -320,6 +315,14 @@ impl<S> Table<S> {
         assert!(
             self.entries.insert(event.into(), entry).is_none(),
             "router has a handler for the event {event:?} already"
+        );
+    }
+
+    #[track_caller]
+    fn insert_validator(&mut self, event: &str, validator: Arc<dyn Validator>) {
+        assert!(
+            self.validators.insert_shared(event, validator),
+            "router has a validator for the event {event:?} already"
         );
     }
 

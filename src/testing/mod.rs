@@ -25,33 +25,6 @@
 //! # });
 //! ```
 //!
-//! What becomes of an application whose servers die is tried out with the nodes of a
-//! [`Cluster`](crate::Cluster), in one process and in paused time:
-//!
-//! ```
-//! use std::time::Duration;
-//!
-//! use axum::Router;
-//! use primacron::{Cluster, Find, Message, PrimacronLayer};
-//!
-//! async fn nothing(_: Message) -> Result<(), std::convert::Infallible> {
-//!     Ok(())
-//! }
-//!
-//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-//! let cluster = Cluster::new();
-//! let layers = [0, 1].map(|_| cluster.layer().service(tower::service_fn(nothing)));
-//! let [one, two] = [0, 1].map(|index| layers[index].handle());
-//! let _servers = layers.map(|layer| Router::<()>::new().layer(layer));
-//! tokio::time::sleep(Duration::from_secs(5)).await; // they get to know one another
-//! assert_eq!(two.nodes().unwrap().len(), 2);
-//!
-//! cluster.kill(&one);
-//! tokio::time::sleep(Duration::from_secs(5)).await; // it is missed
-//! assert_eq!(two.nodes().unwrap().len(), 1);
-//! # });
-//! ```
-//!
 //! The whole of it, validators, accounts and middleware included, is tested with a [`Client`]. It
 //! calls the service that would be served, in this process and without a socket:
 //!
@@ -76,6 +49,52 @@
 //! let report = ann.expect_refusal("error::validation").await;
 //! assert_eq!(report.event.as_deref(), Some("shout"));
 //! ann.close().await;
+//! # });
+//! ```
+//!
+//! # Several servers
+//!
+//! The nodes of a [`Cluster`](crate::Cluster) are several servers in one process, which can be
+//! killed, stopped and cut off from one another:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::Router;
+//! use primacron::{Cluster, Handle, Message, PublicError, Reply, Wait, testing::Client};
+//! use serde_json::json;
+//! use tokio::time::sleep;
+//!
+//! /// Tells somebody something, wherever they are, and the sender what became of it.
+//! async fn tell(node: Handle, message: Message) -> Result<Reply, PublicError> {
+//!     let [account, session] = message.data::<[String; 2]>().ok_or(PublicError::new("whom?"))?;
+//!     let wait = Wait::written(Duration::from_secs(30));
+//!     let told = node.forward(account, session, "told", ("hello",), wait).await;
+//!     let outcome = told.map_err(|_| PublicError::new("not sendable"))?;
+//!     Ok(Reply::args((outcome.name(),)))
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+//! # .block_on(async {
+//! let cluster = Cluster::new();
+//! let server = || {
+//!     let layer = cluster.layer().validate_as::<[String; 2]>("tell");
+//!     let (handle, node) = (layer.handle(), layer.handle());
+//!     let layer = layer.service(tower::service_fn(move |message| tell(node.clone(), message)));
+//!     (Router::<()>::new().layer(layer), handle)
+//! };
+//! let ((one, _), (two, second)) = (server(), server());
+//! let mut ann = Client::builder(&one).account("ann").connect().await;
+//! let mut bob = Client::builder(&two).account("bob").connect().await;
+//! let bobs = ["bob".to_owned(), bob.session().to_owned()];
+//! sleep(Duration::from_secs(5)).await; // the nodes get to know each other
+//!
+//! assert_eq!(ann.ask("tell", (&bobs,)).await, Ok(json!(["written"])));
+//! assert_eq!(bob.expect_event("told").await, json!(["hello"]));
+//!
+//! cluster.kill(&second);
+//! assert_eq!(ann.ask("tell", (&bobs,)).await, Ok(json!(["unknown"])), "as long as nobody knows");
+//! assert_eq!(ann.ask("tell", (&bobs,)).await, Ok(json!(["no_session"])));
 //! # });
 //! ```
 //!

@@ -46,6 +46,9 @@ pub fn any(
     move |args: &Args, user: &User| one_of(Asked::first(&list, args, user), None)
 }
 
+/// A validator of whatever type; it is one itself, and goes wherever a closure goes.
+pub type BoxValidator = Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>;
+
 /// Several validators: a tuple of two to eight, or a `Vec` of one type.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no list of validators",
@@ -53,7 +56,7 @@ pub fn any(
 )]
 pub trait IntoValidators {
     /// All of them, in their order.
-    fn into_validators(self) -> Vec<Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>>;
+    fn into_validators(self) -> Vec<BoxValidator>;
 }
 
 impl<F, V> IntoValidators for Vec<F>
@@ -61,7 +64,7 @@ where
     F: Fn(&Args, &User) -> V + Send + Sync + 'static,
     V: IntoVerdict,
 {
-    fn into_validators(self) -> Vec<Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>> {
+    fn into_validators(self) -> Vec<BoxValidator> {
         self.into_iter().map(boxed).collect()
     }
 }
@@ -74,7 +77,7 @@ macro_rules! tuples {
             $($verdict: IntoVerdict,)+
         {
             #[expect(non_snake_case, reason = "a variable is named as its type")]
-            fn into_validators(self) -> Vec<Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>> {
+            fn into_validators(self) -> Vec<BoxValidator> {
                 let ($($validator,)+) = self;
                 vec![$(boxed($validator)),+]
             }
@@ -90,7 +93,7 @@ tuples!(A A1, B B1, C C1, D D1, E E1, F F1,);
 tuples!(A A1, B B1, C C1, D D1, E E1, F F1, G G1,);
 tuples!(A A1, B B1, C C1, D D1, E E1, F F1, G G1, H H1,);
 
-fn boxed<F, V>(validator: F) -> Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>
+fn boxed<F, V>(validator: F) -> BoxValidator
 where
     F: Fn(&Args, &User) -> V + Send + Sync + 'static,
     V: IntoVerdict,
@@ -105,7 +108,7 @@ fn list(validators: impl IntoValidators, name: &str) -> List {
     list
 }
 
-type List = Arc<[Box<dyn Fn(&Args, &User) -> Verdict + Send + Sync>]>;
+type List = Arc<[BoxValidator]>;
 
 /// How far a list of validators was asked about a message.
 struct Asked {

@@ -28,7 +28,7 @@ where
     shape_and(|value: &T, _: &User| value.validate().map_err(|report| text(&report)))
 }
 
-/// As [`garde`], for a type whose rules need a context.
+/// As [`garde`](fn@garde), for a type whose rules need a context.
 pub fn garde_with<T>(
     context: T::Context,
 ) -> impl Fn(&Args, &User) -> Verdict + Send + Sync + 'static

@@ -37,7 +37,7 @@ pub use self::json_schema::{
     SchemaError, json_schema, json_schema_of_all, try_json_schema, try_json_schema_of_all,
 };
 pub use self::{
-    compose::{IntoValidators, all, any},
+    compose::{BoxValidator, IntoValidators, all, any},
     optional::optional,
     typed::{asking, shape, shape_and},
 };

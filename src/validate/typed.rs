@@ -6,7 +6,6 @@ use crate::message::{Args, Found, IntoVerdict, Refusal, User, Verdict};
 /// `T`, several as the tuple `T`.
 ///
 /// What [`PrimacronLayer::validate_as`](crate::PrimacronLayer::validate_as) registers.
-#[must_use]
 pub fn shape<T>() -> impl Fn(&Args, &User) -> Verdict + Clone + Send + Sync + 'static
 where
     T: DeserializeOwned + Send + 'static,

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { openWindow } from "./browser.mjs";
 import { startRedis } from "./redis.mjs";
 import { startCluster } from "./server.mjs";
-import { client, connected, namesOn, openStage, overHead, say, server, told } from "./stage.mjs";
+import { client, connected, heardBy, namesOn, openStage, say, server, told } from "./stage.mjs";
 
 /** Faults of a page, except that nobody listens where a server was ended. */
 const faults = (page) => page.faults.filter((fault) => !fault.startsWith("WebSocket connection to"));
@@ -15,9 +15,9 @@ test("a message goes from a client of one server to a client of another, and say
   assert.deepEqual([await namesOn(page, 1), await namesOn(page, 2)], [["Ann", "Ben"], ["Cleo", "Dan"]]);
 
   await say(page, "Ann", "Dan", "over there");
-  await overHead(page, "Dan", "over there").waitFor();
+  await heardBy(page, "Dan", "over there").waitFor();
   await say(page, "Dan", "Cleo", "right here");
-  await overHead(page, "Cleo", "right here").waitFor();
+  await heardBy(page, "Cleo", "right here").waitFor();
 
   await told(page, "over there").waitFor();
   assert.match(await told(page, "over there").textContent(), /^Ann1 to Dan2over therewritten\d+\.\d ms$/);
@@ -33,7 +33,7 @@ test("everybody hears what is told to everybody, on all servers", async (t) => {
   await page.getByRole("textbox", { name: "What to say" }).fill("to all of you");
   await page.getByRole("button", { name: "Tell everybody" }).click();
 
-  for (const name of ["Ann", "Ben", "Cleo", "Dan", "Eve", "Finn"]) await overHead(page, name, "to all of you").waitFor();
+  for (const name of ["Ann", "Ben", "Cleo", "Dan", "Eve", "Finn"]) await heardBy(page, name, "to all of you").waitFor();
   assert.match(await told(page, "to all of you").textContent(), /6 reached/);
 });
 
@@ -47,7 +47,7 @@ test("a killed server is missed, its clients come back elsewhere, and it can com
   await connected(page, 6);
   assert.deepEqual(await namesOn(page, 2), []);
   await say(page, "Ann", "Dan", "you are back");
-  await overHead(page, "Dan", "you are back").waitFor();
+  await heardBy(page, "Dan", "you are back").waitFor();
   await page.locator(".views [data-seen=gone]").nth(1).waitFor();
 
   await server(page, 2).getByRole("button", { name: "Start" }).click();
@@ -56,7 +56,7 @@ test("a killed server is missed, its clients come back elsewhere, and it can com
   await connected(page, 7);
   assert.deepEqual(await namesOn(page, 2), ["Gus"]);
   await say(page, "Gus", "Eve", "the new one speaks");
-  await overHead(page, "Eve", "the new one speaks").waitFor();
+  await heardBy(page, "Eve", "the new one speaks").waitFor();
   assert.deepEqual(faults(page), []);
 });
 
@@ -75,7 +75,7 @@ test("a server that shuts down is missed at once, and one client moves where it 
   await connected(page, 6);
 
   await say(page, "Ann", "Ben", "where are you now");
-  await overHead(page, "Ben", "where are you now").waitFor();
+  await heardBy(page, "Ben", "where are you now").waitFor();
   assert.deepEqual(await namesOn(page, 1), []);
 });
 
@@ -84,7 +84,7 @@ test("clients of other windows are others", async (t) => {
   const [one, two] = [await openStage(t, url), await openStage(t, url)];
 
   await say(one, "Ann", "Finn", "only in here");
-  await overHead(one, "Finn", "only in here").waitFor();
+  await heardBy(one, "Finn", "only in here").waitFor();
 
   assert.equal(await two.locator(".bubble").count(), 0);
   assert.equal(await two.locator(".client[data-state=connected]").count(), 6);
@@ -95,12 +95,12 @@ test("over Redis it is the same", async (t) => {
   const page = await openStage(t, url);
 
   await say(page, "Ann", "Dan", "by way of Redis");
-  await overHead(page, "Dan", "by way of Redis").waitFor();
+  await heardBy(page, "Dan", "by way of Redis").waitFor();
   await server(page, 3).getByRole("button", { name: "Kill" }).click();
   await page.locator(".views [data-seen=gone]").nth(1).waitFor();
   await connected(page, 6);
   await say(page, "Ann", "Eve", "found again");
-  await overHead(page, "Eve", "found again").waitFor();
+  await heardBy(page, "Eve", "found again").waitFor();
 
   assert.equal(await page.locator("#common").textContent(), "Redis");
   assert.deepEqual(faults(page), []);
@@ -126,7 +126,7 @@ test("a page that was open finds its servers again after a restart", async (t) =
 
   await connected(page, 6);
   await say(page, "Ann", "Finn", "still here");
-  await overHead(page, "Finn", "still here").waitFor();
+  await heardBy(page, "Finn", "still here").waitFor();
 });
 
 test("on a phone nothing is wider than the window", async (t) => {
@@ -137,6 +137,6 @@ test("on a phone nothing is wider than the window", async (t) => {
 
   await client(page, "Ann").tap();
   await client(page, "Eve").tap();
-  await overHead(page, "Eve", "Hello").waitFor();
+  await heardBy(page, "Eve", "Hello").waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
 });

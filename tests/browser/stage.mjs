@@ -30,6 +30,6 @@ export async function say(page, from, to, text) {
 /** What is told of a text: who said it to whom, from where and to where, and what became of it. */
 export const told = (page, text) => page.locator(".log li[data-outcome]", { has: page.locator("q", { hasText: text }) });
 
-/** Waits until a text stands over the head of a client. */
-export const overHead = (page, name, text) =>
+/** A text that stands beside a client, who has just heard it. */
+export const heardBy = (page, name, text) =>
   page.locator(".clients li", { has: client(page, name) }).locator(".bubble", { hasText: text });

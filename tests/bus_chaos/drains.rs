@@ -1,6 +1,6 @@
 //! A node is drained while its clients exchange messages with those of another.
 
-use crate::exchange::{Listener, Outcome, forward, judge};
+use crate::exchange::{Listener, Outcome, forward, judge, settled};
 use crate::support_redis::{NodeProcess, Redis, until};
 
 /// Clients of each node.
@@ -11,6 +11,7 @@ async fn what_was_written_before_a_drain_arrived() {
     let redis = Redis::start().await;
     let one = NodeProcess::start(&redis.url(), "drain").await;
     let mut other = NodeProcess::start(&redis.url(), "drain").await;
+    settled(&[&one, &other]).await;
     let mut listeners = Vec::new();
     let mut speakers = Vec::new();
     for number in 0..CLIENTS {
@@ -26,7 +27,7 @@ async fn what_was_written_before_a_drain_arrived() {
                 outcomes.push((text, outcome));
                 if over {
                     speaker.assert_alive().await;
-                    return outcomes;
+                    return (speaker, outcomes);
                 }
             }
         }));
@@ -42,10 +43,13 @@ async fn what_was_written_before_a_drain_arrived() {
 
     assert!(other.terminate().await.success());
 
+    let mut stayed = Vec::new();
     let mut all = Vec::new();
     let mut outcomes = Vec::new();
     for (speaker, listener) in speakers.into_iter().zip(listeners) {
-        outcomes.extend(speaker.await.unwrap());
+        let (speaker, said) = speaker.await.unwrap();
+        stayed.push(speaker);
+        outcomes.extend(said);
         all.extend(listener.until_closed().await);
     }
     let counts = judge(&outcomes, &all);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::exchange::{Listener, forward, judge};
+use crate::exchange::{Listener, forward, judge, settled};
 use crate::support_redis::{NodeProcess, Redis, until};
 
 /// After this a killed node is known to be dead, by everybody.
@@ -16,6 +16,7 @@ async fn two(namespace: &str) -> (Redis, [NodeProcess; 2]) {
         NodeProcess::start(&redis.url(), namespace).await,
         NodeProcess::start(&redis.url(), namespace).await,
     ];
+    settled(&[&nodes[0], &nodes[1]]).await;
     (redis, nodes)
 }
 

@@ -5,14 +5,25 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 
-use crate::support_redis::{Client, until};
+use crate::support_redis::{Client, Find, NodeProcess, until};
 
 /// Outcomes after which a message has arrived.
 const ARRIVED: [&str; 2] = ["enqueued", "written"];
 
+/// Waits until these nodes know of all others.
+pub(crate) async fn settled(nodes: &[&NodeProcess]) {
+    for node in nodes {
+        let mut client = node.client("nobody").await;
+        until("it knows who is there", async || {
+            let found = client.find("somebody", "somewhere").await.unwrap();
+            (found == Find::NotFound).then_some(())
+        })
+        .await;
+    }
+}
+
 /// A client that notes every text that is forwarded to it.
 pub(crate) struct Listener {
-    pub(crate) account: String,
     pub(crate) session: String,
     heard: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -21,7 +32,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(mut client: Client) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (account, session) = (client.account.clone(), client.session.clone());
+        let session = client.session.clone();
         let notes = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             while let Ok(args) = client.heard("forward").await {
@@ -30,7 +41,6 @@ impl Listener {
             }
         });
         Self {
-            account,
             session,
             heard,
             task,

@@ -1,5 +1,6 @@
 //! Messages to many.
 
+use crate::exchange::settled;
 use crate::support_redis::{NodeProcess, Redis};
 
 #[tokio::test]
@@ -7,6 +8,7 @@ async fn a_dead_node_keeps_nobody_from_a_broadcast() {
     let redis = Redis::start().await;
     let start = async || NodeProcess::start(&redis.url(), "broadcast").await;
     let (one, other, mut dead) = (start().await, start().await, start().await);
+    settled(&[&one, &other, &dead]).await;
     let mut speaker = one.client("ann").await;
     let mut listeners = [other.client("bob").await, one.client("cid").await];
     let lost = dead.client("dan").await;
@@ -26,6 +28,7 @@ async fn an_account_hears_it_on_every_node() {
     let redis = Redis::start().await;
     let one = NodeProcess::start(&redis.url(), "account").await;
     let other = NodeProcess::start(&redis.url(), "account").await;
+    settled(&[&one, &other]).await;
     let mut speaker = one.client("ann").await;
     let mut bobs = [
         one.client("bob").await,
@@ -48,6 +51,7 @@ async fn a_session_is_closed_from_another_node() {
     let redis = Redis::start().await;
     let one = NodeProcess::start(&redis.url(), "close").await;
     let other = NodeProcess::start(&redis.url(), "close").await;
+    settled(&[&one, &other]).await;
     let mut speaker = one.client("ann").await;
     let mut bob = other.client("bob").await;
     let mut stays = other.client("bob").await;
@@ -69,6 +73,7 @@ async fn a_follower_hears_what_the_other_session_says_wherever_both_are() {
     let redis = Redis::start().await;
     let one = NodeProcess::start(&redis.url(), "follow").await;
     let other = NodeProcess::start(&redis.url(), "follow").await;
+    settled(&[&one, &other]).await;
     let mut phone = one.client("ann").await;
     let mut desk = other.client("ann").await;
     let mut stranger = other.client("bob").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::exchange::{Listener, Outcome, count_to, forward, judge};
+use crate::exchange::{Listener, Outcome, count_to, forward, judge, settled};
 use crate::support_redis::{NodeProcess, Redis, until};
 
 /// Clients that send at the same time.
@@ -22,6 +22,7 @@ async fn exchange(namespace: &str, trouble: impl AsyncFnOnce(&mut Redis)) {
     let mut redis = Redis::start().await;
     let one = NodeProcess::start(&redis.url(), namespace).await;
     let other = NodeProcess::start(&redis.url(), namespace).await;
+    settled(&[&one, &other]).await;
     let listener = Listener::new(other.client("bob").await);
     let mut speakers = Vec::new();
     for name in 0..SPEAKERS {

@@ -25,6 +25,7 @@ pub struct Ws<IO = DuplexStream> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
     Text(String),
+    Binary(Vec<u8>),
     Close(u16),
     End,
 }
@@ -110,18 +111,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
 
     /// Sends one Engine.IO packet.
     pub async fn send_packet(&mut self, packet: &str) {
-        self.write(&masked(packet)).await;
+        self.write(&masked(0x81, packet.as_bytes())).await;
     }
 
     pub async fn send(&mut self, message: &str) {
         self.send_packet(&format!("4{message}")).await;
     }
 
+    /// Sends a binary message.
+    pub async fn send_binary(&mut self, message: &[u8]) {
+        self.write(&masked(0x82, message)).await;
+    }
+
     /// Sends several messages by one write.
     pub async fn send_all(&mut self, messages: impl IntoIterator<Item = String>) {
         let bytes: Vec<u8> = messages
             .into_iter()
-            .flat_map(|message| masked(&format!("4{message}")))
+            .flat_map(|message| masked(0x81, format!("4{message}").as_bytes()))
             .collect();
         self.write(&bytes).await;
     }
@@ -139,6 +145,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
             if let Some((opcode, payload)) = self.take_frame() {
                 return match opcode {
                     1 => Incoming::Text(String::from_utf8(payload).unwrap()),
+                    2 => Incoming::Binary(payload),
                     8 => Incoming::Close(u16::from_be_bytes([payload[0], payload[1]])),
                     other => panic!("got a frame with opcode {other}"),
                 };
@@ -175,7 +182,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
     pub async fn until_closed(&mut self) -> Option<u16> {
         loop {
             match self.next().await {
-                Incoming::Text(_) => {}
+                Incoming::Text(_) | Incoming::Binary(_) => {}
                 Incoming::Close(code) => return Some(code),
                 Incoming::End => return None,
             }
@@ -220,10 +227,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Ws<IO> {
     }
 }
 
-/// A text frame whose mask is zero.
-fn masked(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match text.len() {
+/// A frame whose mask is zero.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
         len @ 0..126 => frame.push(0x80 | len as u8),
         len @ 126..0x1_0000 => {
             frame.push(0x80 | 126);
@@ -235,6 +242,6 @@ fn masked(text: &str) -> Vec<u8> {
         }
     }
     frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(text.as_bytes());
+    frame.extend_from_slice(payload);
     frame
 }

@@ -19,7 +19,7 @@ local old = redis.call('HGET', KEYS[1], ARGV[1])
 local known = 0
 if old then
   local epoch, state = string.match(old .. '|', '^1|(%d+)|%d+|(%a+)|%d+|')
-  if epoch == ARGV[3] and state == 'up' then known = 1 end
+  if epoch == ARGV[3] and (state == 'up' or state == 'drain') then known = 1 end
   if epoch == ARGV[3] and state == 'dead' then known = 2 end
 end
 if known == 1 or ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end

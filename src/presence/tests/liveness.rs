@@ -7,6 +7,7 @@ use super::super::{
     liveness::{Liveness, Periods, Verdict},
     value::Lease,
 };
+use crate::reach::Reach;
 
 const LEASE: Duration = Duration::from_millis(500);
 
@@ -49,8 +50,12 @@ impl Observer {
                 epoch: 1,
                 seq,
                 dead: false,
+                draining: false,
                 sessions: 0,
-                reach: None,
+                reach: node.strip_prefix("at-").map(|host| {
+                    let reach = Reach::new(format!("http://{host}"));
+                    Arc::new(reach)
+                }),
             };
             (Arc::from(*node), lease)
         };
@@ -62,6 +67,12 @@ impl Observer {
 
     fn verdict(&self, node: &str) -> Option<Verdict> {
         self.liveness.verdict(node, self.now)
+    }
+
+    /// Where the node is dialled whose id begins like this.
+    fn reached(&self, tag: &str) -> Option<&str> {
+        let (_, reach) = self.liveness.reachable(tag, self.now)?;
+        Some(reach.uri())
     }
 
     fn is_dead(&self, node: &str) -> bool {
@@ -183,4 +194,15 @@ fn a_rumour_dies_when_it_is_not_confirmed() {
         observer.beat(&["a"], &[]);
     }
     assert_eq!(observer.verdict("ghost"), Some(Verdict::Dead { epoch: 3 }));
+}
+
+#[test]
+fn who_is_dead_or_does_not_advertise_is_not_reached() {
+    let mut observer = Observer::of(&["at-one", "at-two", "shy"]);
+    assert_eq!(observer.reached("at-o"), Some("http://one"));
+    assert_eq!(observer.reached("shy"), None);
+    assert_eq!(observer.reached("who"), None);
+    observer.watch_stop("at-one", &["at-two", "shy"], &["at-one"]);
+    assert_eq!(observer.reached("at-o"), None);
+    assert_eq!(observer.reached("at-t"), Some("http://two"));
 }
