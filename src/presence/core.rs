@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{error::StoreError, message::User, reach::Reach};
 
-/// How many buckets are looked at with each heartbeat.
-const CHECKS: u8 = 16;
+/// How many buckets are looked at with each heartbeat where some can be lost alone.
+pub(super) const CHECKS: u8 = 16;
 
 /// After so many heartbeats what was refused is tried again.
 const RETRY: u64 = 10;
@@ -51,6 +51,7 @@ pub(super) struct Core {
     /// Whether the store was reached at the last attempt, once there was one.
     online: Option<bool>,
     next_check: u8,
+    checks: u8,
     /// When the store was last reached.
     reached: Option<Instant>,
     alone_after: Duration,
@@ -74,6 +75,7 @@ impl Core {
             began: false,
             online: None,
             next_check: 0,
+            checks: CHECKS,
             reached: None,
             alone_after: periods
                 .suspect
@@ -84,6 +86,11 @@ impl Core {
             directory: Directory::new(max_deletes),
             liveness: Liveness::new(periods),
         }
+    }
+
+    /// How many buckets are looked at with each heartbeat; a divisor of their number.
+    pub(super) const fn set_checks(&mut self, checks: u8) {
+        self.checks = checks;
     }
 
     pub(super) const fn node(&self) -> &Arc<str> {
@@ -206,8 +213,8 @@ impl Core {
 
     fn next_checks(&mut self) {
         let next = self.next_check;
-        self.next_check = (next + CHECKS) % BUCKETS;
-        self.directory.check(next..next + CHECKS);
+        self.next_check = (next + self.checks) % BUCKETS;
+        self.directory.check(next..next + self.checks);
         if self.seq.is_multiple_of(RETRY) {
             self.directory.retry_refused();
         }

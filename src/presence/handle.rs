@@ -98,6 +98,7 @@ impl Presence {
             dead: settings.dead,
         };
         let mut core = Core::new(node, periods, settings.backlog);
+        core.set_checks(store.checks());
         core.reach.clone_from(&settings.reach);
         let shared = Arc::new(Shared {
             core: Mutex::new(core),

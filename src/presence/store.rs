@@ -1,6 +1,7 @@
 use futures_util::future::BoxFuture;
 
 use super::{
+    core::CHECKS,
     job::{Beat, Job, Lookup, Reply, Table},
     liveness::Corpse,
     value::Lease,
@@ -35,6 +36,11 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// Reads what there is of an account.
     fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup>;
+
+    /// How many buckets are worth a look with each heartbeat.
+    fn checks(&self) -> u8 {
+        CHECKS
+    }
 
     /// A setting of the store by which it loses what is written, if it has one.
     fn lossy_setting(&self) -> Later<'_, Option<String>> {

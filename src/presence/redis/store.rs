@@ -8,6 +8,7 @@ use crate::{
     ids::random_id,
     message::User,
     presence::{
+        core::CHECKS,
         job::{Beat, Job, Lookup, Table},
         keys::{Keys, bucket, member, parse_member},
         liveness::Corpse,
@@ -28,6 +29,10 @@ const FOLLOWS: u64 = 120;
 
 /// Sessions that are removed in one step.
 const REAP: u64 = 200;
+
+/// Buckets that are looked at with each heartbeat where one server has them all: that it lost
+/// everything, the heartbeat itself finds out.
+const TOGETHER: u8 = 4;
 
 /// This part of the command timeout is left for clocks that do not run alike.
 const DRIFT: u32 = 16;
@@ -273,6 +278,14 @@ impl Store for RedisStore {
             let read = self.on_account(&self.scripts.sessions, account);
             parse::sessions(self.link.call(read).await?)
         })
+    }
+
+    fn checks(&self) -> u8 {
+        if self.link.is_cluster() {
+            CHECKS
+        } else {
+            TOGETHER
+        }
     }
 
     fn lossy_setting(&self) -> Later<'_, Option<String>> {
