@@ -89,7 +89,8 @@ impl<M> PrimacronLayer<M> {
     /// speaks to.
     ///
     /// Nodes speak plain HTTP with one another: the network between them must be yours. A relayed
-    /// websocket costs its first node about 20 KB. In memory there are no other nodes.
+    /// websocket costs the node on its way two buffers of 8 KB beside the two connections. A node of
+    /// its own has nobody to relay to.
     #[must_use]
     #[track_caller]
     pub fn advertise(self, uri: &str) -> Self {
