@@ -3,7 +3,10 @@
 use std::{convert::Infallible, io};
 
 use primacron::{Args, Message, PrimacronLayer, Reply, User};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::{ctrl_c, unix},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -12,9 +15,11 @@ async fn main() -> io::Result<()> {
         .service(tower::service_fn(echo));
 
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
+    let mut terminated = unix::signal(unix::SignalKind::terminate())?;
     primacron::serve(listener, layer)
-        .with_graceful_shutdown(ctrl_c)
+        .with_graceful_shutdown(async move {
+            tokio::select! { _ = ctrl_c() => {} _ = terminated.recv() => {} }
+        })
         .await
 }
 
