@@ -174,16 +174,19 @@ impl Peer {
     /// An attempt failed; perhaps it was appended all the same.
     pub(super) fn failed(&mut self, perhaps: bool) {
         self.failing = true;
+        // It may be gone: the node was taken for dead meanwhile.
+        let Some(sealed) = self.under_way.take() else {
+            return;
+        };
         self.ambiguous |= perhaps;
         if self.ambiguous {
+            self.under_way = Some(sealed);
             return;
         }
         // It can still change, and its calls can be taken back.
-        if let Some(sealed) = self.under_way.take() {
-            let mut batch = sealed.open();
-            batch.extend(&self.waiting);
-            self.waiting = batch;
-        }
+        let mut batch = sealed.open();
+        batch.extend(&self.waiting);
+        self.waiting = batch;
     }
 
     /// The node is dead: nothing more leaves for it, and no answer comes.

@@ -1,0 +1,81 @@
+//! What waits for a node that cannot be written to.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::cast::{say, text};
+use crate::{
+    bus::{
+        Refused, Unreached,
+        core::{Core, Step},
+        entry::{self, Item},
+        inboxes::{Appended, Failed},
+    },
+    error::StoreError,
+    presence::Life,
+};
+
+const BACKLOG: usize = 2048;
+
+const LIVES: fn(&str) -> Life = |_| Life::Live;
+
+/// One node's calls to another one.
+struct Line {
+    core: Core,
+    now: Instant,
+}
+
+impl Line {
+    fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "time has to begin somewhere")]
+        let now = Instant::now();
+        let core = Core::new("a", BACKLOG);
+        Self { core, now }
+    }
+
+    fn post(&mut self, what: &str) -> Result<(), Refused> {
+        self.core.post(self.now, "b", &say(what))
+    }
+
+    /// What leaves now.
+    fn next(&mut self) -> Option<Vec<String>> {
+        let entry = self.core.next(self.now, "b", &LIVES)?;
+        let (_, rest) = entry::head(&entry).unwrap();
+        let calls = entry::items(rest).unwrap().into_iter().map(|item| {
+            let Item::Call(_, call) = item else {
+                panic!("{item:?}")
+            };
+            text(&call)
+        });
+        Some(calls.collect())
+    }
+
+    fn fail(&mut self, how: fn(StoreError) -> Failed) {
+        let failed = Err(how(StoreError::Unreachable("away".into())));
+        assert_eq!(self.core.settle("b", &failed, &LIVES), Step::BackOff);
+    }
+
+    fn done(&mut self) {
+        let done = Ok(Appended::Done);
+        assert_eq!(self.core.settle("b", &done, &LIVES), Step::Next);
+    }
+}
+
+#[test]
+fn an_attempt_for_a_node_that_was_buried_meanwhile_says_nothing_of_the_next_entry() {
+    let mut line = Line::new();
+    line.post("1").unwrap();
+    line.next().unwrap();
+    line.core.look_around(line.now, &|_| Life::Dead);
+    line.post("2").unwrap();
+    line.fail(Failed::Perhaps);
+    assert_eq!(line.next().unwrap(), ["2"]);
+
+    // It surely never left: more can come to it.
+    line.fail(Failed::Surely);
+    line.post("3").unwrap();
+
+    assert_eq!(line.next().unwrap(), ["2", "3"]);
+    line.done();
+}
