@@ -137,6 +137,8 @@ impl Peer {
         if self.under_way.is_none() {
             self.waiting.compact(now);
             if self.waiting.is_empty() {
+                // Without anything for it, nobody finds out whether it is reached again.
+                self.failing = false;
                 return None;
             }
             self.began = now;

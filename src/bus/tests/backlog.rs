@@ -79,3 +79,17 @@ fn an_attempt_for_a_node_that_was_buried_meanwhile_says_nothing_of_the_next_entr
     assert_eq!(line.next().unwrap(), ["2", "3"]);
     line.done();
 }
+
+#[test]
+fn a_node_that_nothing_waits_for_any_more_does_not_fail() {
+    let mut line = Line::new();
+    line.post("1").unwrap();
+    line.next().unwrap();
+    line.fail(Failed::Surely);
+    assert!(line.core.is_failing());
+
+    line.now += Duration::from_secs(11);
+
+    assert_eq!(line.next(), None);
+    assert!(!line.core.is_failing());
+}
