@@ -13,6 +13,10 @@ pub(super) struct Batch {
     /// Where the first item begins.
     start: usize,
     items: Vec<Waiting>,
+    /// Before this there is nothing to be left out.
+    stale: Option<Instant>,
+    /// Something is not to leave any more.
+    dropped: bool,
 }
 
 /// An item that waits.
@@ -34,6 +38,20 @@ pub(super) enum Kind {
     Dropped,
 }
 
+impl Waiting {
+    const fn until(&self) -> Option<Instant> {
+        match self.kind {
+            Kind::Posted(until) => Some(until),
+            Kind::Asked(_) | Kind::Answer | Kind::Dropped => None,
+        }
+    }
+}
+
+/// When the first of them is too late: they came in order.
+fn earliest(items: &[Waiting]) -> Option<Instant> {
+    items.iter().find_map(Waiting::until)
+}
+
 impl Batch {
     pub(super) fn new(sender: &str, first: u64) -> Self {
         let bytes = entry::begin(sender);
@@ -42,6 +60,8 @@ impl Batch {
             start: bytes.len(),
             bytes,
             items: Vec::new(),
+            stale: None,
+            dropped: false,
         }
     }
 
@@ -56,7 +76,9 @@ impl Batch {
     pub(super) fn add(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         let end = self.bytes.len();
-        self.items.push(Waiting { end, kind });
+        let item = Waiting { end, kind };
+        self.stale = self.stale.or(item.until());
+        self.items.push(item);
     }
 
     /// Takes a call out; whether it was there.
@@ -65,20 +87,21 @@ impl Batch {
         let found = items.find(|item| item.kind == Kind::Asked(id));
         found.is_some_and(|item| {
             item.kind = Kind::Dropped;
+            self.dropped = true;
             true
         })
     }
 
     /// Leaves out what is not to leave, or too late.
     pub(super) fn compact(&mut self, now: Instant) {
+        if !self.dropped && self.stale.is_none_or(|until| until >= now) {
+            return;
+        }
         let over = |item: &Waiting| match item.kind {
             Kind::Dropped => true,
             Kind::Posted(until) => until < now,
             Kind::Asked(_) | Kind::Answer => false,
         };
-        if !self.items.iter().any(over) {
-            return;
-        }
         let (mut from, mut to) = (self.start, self.start);
         let bytes = &mut self.bytes;
         self.items.retain_mut(|item| {
@@ -94,6 +117,8 @@ impl Batch {
             true
         });
         self.bytes.truncate(to);
+        self.dropped = false;
+        self.stale = earliest(&self.items);
     }
 
     /// Puts what came later behind it.
@@ -105,6 +130,8 @@ impl Batch {
             kind: item.kind,
         });
         self.items.extend(shifted);
+        self.stale = self.stale.or(later.stale);
+        self.dropped |= later.dropped;
     }
 
     /// Makes it an entry.
@@ -143,7 +170,45 @@ impl Sealed {
             first: self.first,
             start: self.start,
             bytes: self.bytes.into(),
+            stale: earliest(&self.items),
+            dropped: false,
             items: self.items,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_is_looked_through_only_when_something_in_it_is_over() {
+        #[expect(clippy::disallowed_methods, reason = "time has to begin somewhere")]
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut batch = Batch::new("a", 0);
+        let (start, item) = (batch.len(), |bytes: &mut Vec<u8>| bytes.push(0));
+        let len = |batch: &Batch| batch.len() - start;
+        batch.add(Kind::Asked(1), item);
+        batch.add(Kind::Posted(now + second), item);
+        batch.add(Kind::Posted(now + 3 * second), item);
+
+        // As long as nothing is known to be over, what is over stays.
+        batch.items[0].kind = Kind::Dropped;
+        batch.compact(now + second);
+        assert_eq!(len(&batch), 3);
+        batch.compact(now + 2 * second);
+        assert_eq!(len(&batch), 1);
+        assert_eq!(batch.stale, Some(now + 3 * second));
+
+        batch.add(Kind::Asked(2), item);
+        assert!(batch.withdraw(2));
+        batch.compact(now);
+        assert_eq!(len(&batch), 1);
+        batch.compact(now + 4 * second);
+        assert!(batch.is_empty());
+        assert_eq!(batch.stale, None);
     }
 }
