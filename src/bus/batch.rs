@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::entry;
 
-/// What is to leave for one node with its next entry.
+/// What is to leave for one node with its next entries.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Calls that are in it have this label or a later one.
+    /// Calls that are in it have this number or a later one.
     pub(super) first: u64,
     bytes: Vec<u8>,
     /// Where the first item begins.
@@ -50,6 +50,14 @@ impl Waiting {
 /// When the first of them is too late: they came in order.
 fn earliest(items: &[Waiting]) -> Option<Instant> {
     items.iter().find_map(Waiting::until)
+}
+
+/// The calls among them that somebody may wait for.
+fn asked(items: &[Waiting]) -> impl DoubleEndedIterator<Item = u64> {
+    items.iter().filter_map(|item| match item.kind {
+        Kind::Asked(id) => Some(id),
+        _ => None,
+    })
 }
 
 impl Batch {
@@ -123,15 +131,33 @@ impl Batch {
 
     /// Puts what came later behind it.
     pub(super) fn extend(&mut self, later: &Self) {
-        let shift = self.bytes.len() - later.start;
-        self.bytes.extend_from_slice(&later.bytes[later.start..]);
-        let shifted = later.items.iter().map(|item| Waiting {
-            end: item.end + shift,
-            kind: item.kind,
-        });
-        self.items.extend(shifted);
+        self.put(&later.bytes[later.start..], later.start, &later.items);
         self.stale = self.stale.or(later.stale);
         self.dropped |= later.dropped;
+    }
+
+    /// Puts items behind the others that began elsewhere.
+    fn put(&mut self, bytes: &[u8], start: usize, items: &[Waiting]) {
+        let to = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.items.extend(items.iter().map(|item| Waiting {
+            end: item.end - start + to,
+            kind: item.kind,
+        }));
+    }
+
+    /// Takes out what leaves with one entry: so many bytes, or one item if that is larger.
+    pub(super) fn take(&mut self, sender: &str, most: usize) -> Self {
+        let count = self.items.partition_point(|item| item.end <= most).max(1);
+        let items = self.items.split_off(count.min(self.items.len()));
+        let cut = self.items.last().map_or(self.start, |item| item.end);
+        let newest = asked(&self.items).last();
+        let mut rest = Self::new(sender, newest.map_or(self.first, |id| id + 1));
+        rest.put(&self.bytes[cut..], cut, &items);
+        rest.stale = earliest(&items);
+        rest.dropped = self.dropped;
+        self.bytes.truncate(cut);
+        std::mem::replace(self, rest)
     }
 
     /// Makes it an entry.
@@ -158,10 +184,7 @@ pub(super) struct Sealed {
 impl Sealed {
     /// The calls in it that somebody may wait for.
     pub(super) fn asked(&self) -> impl Iterator<Item = u64> {
-        self.items.iter().filter_map(|item| match item.kind {
-            Kind::Asked(id) => Some(id),
-            _ => None,
-        })
+        asked(&self.items)
     }
 
     /// Makes it a batch again: it never left.

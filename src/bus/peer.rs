@@ -27,14 +27,12 @@ pub(super) struct Peer {
     /// The first number.
     since: u64,
     waiting: Batch,
-    /// That of the newest batch.
-    label: u64,
     under_way: Option<Sealed>,
     /// Whether the entry under way may have been appended by an attempt before this one.
     ambiguous: bool,
     /// When the entry under way was made.
     began: Instant,
-    calls: HashMap<u64, Asked, RandomState>,
+    calls: HashMap<u64, Waiter, RandomState>,
     /// Somebody looks after it.
     pub(super) tended: bool,
     /// The last attempt came to nothing.
@@ -44,14 +42,6 @@ pub(super) struct Peer {
     /// When it was last asked whether it lives.
     pub(super) looked: Option<Instant>,
     pub(super) used: Instant,
-}
-
-/// A call whose answer somebody waits for.
-#[derive(Debug)]
-struct Asked {
-    /// Says which batch it is in.
-    label: u64,
-    waiter: Waiter,
 }
 
 /// How far a call is.
@@ -70,7 +60,6 @@ impl Peer {
             seq: since,
             since,
             waiting: Batch::new(node, 0),
-            label: 0,
             under_way: None,
             ambiguous: false,
             began: now,
@@ -106,16 +95,16 @@ impl Peer {
         self.waiting.add(kind, write);
     }
 
+    /// The number of a call is above those of all before it.
     pub(super) fn ask(&mut self, id: u64, waiter: Waiter, write: impl FnOnce(&mut Vec<u8>)) {
         self.waiting.add(Kind::Asked(id), write);
-        let label = self.label;
-        self.calls.insert(id, Asked { label, waiter });
+        self.calls.insert(id, waiter);
     }
 
     /// Nobody waits for that call any longer: what there is to be said of it.
     pub(super) fn give_up(&mut self, id: u64) -> Unreached {
         let asked = self.calls.remove(&id);
-        match asked.map(|asked| self.stage(asked.label)) {
+        match asked.map(|_| self.stage(id)) {
             Some(Stage::Waiting) => {
                 self.waiting.withdraw(id);
                 Unreached::Refused(Refused::BusOffline)
@@ -128,8 +117,8 @@ impl Peer {
         self.end(id, answered.map_err(Unreached::Refused));
     }
 
-    /// The entry that is to be appended now.
-    pub(super) fn next(&mut self, now: Instant, node: &str) -> Option<Bytes> {
+    /// The entry that is to be appended now, of so many bytes at most.
+    pub(super) fn next(&mut self, now: Instant, node: &str, most: usize) -> Option<Bytes> {
         if now.saturating_duration_since(self.began) > REPEATS {
             // Who waits for it has given up, and the other node may not know it any more.
             self.refused(Unreached::Unknown);
@@ -142,7 +131,7 @@ impl Peer {
                 return None;
             }
             self.began = now;
-            let mut batch = self.take_waiting(node);
+            let mut batch = self.waiting.take(node, most);
             self.under_way = Some(batch.seal(self.seq, self.since));
         }
         self.under_way.as_ref().map(|sealed| sealed.bytes.clone())
@@ -193,24 +182,24 @@ impl Peer {
 
     /// The node is dead: nothing more leaves for it, and no answer comes.
     pub(super) fn bury(&mut self, node: &str) {
-        for (_, asked) in std::mem::take(&mut self.calls) {
-            let result = match self.stage(asked.label) {
+        for (id, waiter) in std::mem::take(&mut self.calls) {
+            let result = match self.stage(id) {
                 Stage::Waiting => Unreached::NodeGone,
                 Stage::UnderWay | Stage::Appended => Unreached::Unknown,
             };
-            let _ = asked.waiter.send(Err(result));
+            let _ = waiter.send(Err(result));
         }
         self.drop_all(node);
     }
 
     /// This node ends.
     pub(super) fn end_all(&mut self, node: &str) {
-        for (_, asked) in std::mem::take(&mut self.calls) {
-            let result = match self.stage(asked.label) {
+        for (id, waiter) in std::mem::take(&mut self.calls) {
+            let result = match self.stage(id) {
                 Stage::Waiting => Unreached::Refused(Refused::Closing),
                 Stage::UnderWay | Stage::Appended => Unreached::Unknown,
             };
-            let _ = asked.waiter.send(Err(result));
+            let _ = waiter.send(Err(result));
         }
         self.drop_all(node);
     }
@@ -220,17 +209,8 @@ impl Peer {
             // Its number may be taken.
             self.pass();
         }
-        if !self.waiting.is_empty() {
-            self.take_waiting(node);
-        }
+        self.waiting = Batch::new(node, self.waiting.first);
         self.failing = false;
-    }
-
-    fn take_waiting(&mut self, node: &str) -> Batch {
-        // Above those of all batches that this one was made of.
-        self.label += 1;
-        let later = Batch::new(node, self.label);
-        std::mem::replace(&mut self.waiting, later)
     }
 
     /// That number is used.
@@ -239,20 +219,20 @@ impl Peer {
         self.ambiguous = false;
     }
 
-    fn stage(&self, label: u64) -> Stage {
-        if label >= self.waiting.first {
+    fn stage(&self, id: u64) -> Stage {
+        if id >= self.waiting.first {
             return Stage::Waiting;
         }
         match &self.under_way {
-            Some(sealed) if label >= sealed.first => Stage::UnderWay,
+            Some(sealed) if id >= sealed.first => Stage::UnderWay,
             _ => Stage::Appended,
         }
     }
 
     fn end(&mut self, id: u64, result: Result<Answer, Unreached>) {
-        if let Some(asked) = self.calls.remove(&id) {
+        if let Some(waiter) = self.calls.remove(&id) {
             // Whoever waited may have gone away just now.
-            let _ = asked.waiter.send(result);
+            let _ = waiter.send(result);
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::cast::{say, text};
 use crate::{
     bus::{
-        Refused, Unreached,
+        Answer, Refused, Unreached,
         core::{Core, Step},
         entry::{self, Item},
         inboxes::{Appended, Failed},
@@ -17,6 +17,9 @@ use crate::{
 };
 
 const BACKLOG: usize = 2048;
+
+/// A call of this file takes less than a third of it.
+const ENTRY: usize = 256;
 
 const LIVES: fn(&str) -> Life = |_| Life::Live;
 
@@ -30,12 +33,19 @@ impl Line {
     fn new() -> Self {
         #[expect(clippy::disallowed_methods, reason = "time has to begin somewhere")]
         let now = Instant::now();
-        let core = Core::new("a", BACKLOG);
+        let core = Core::new("a", BACKLOG).with_entry(ENTRY);
         Self { core, now }
     }
 
     fn post(&mut self, what: &str) -> Result<(), Refused> {
         self.core.post(self.now, "b", &say(what))
+    }
+
+    /// A call that somebody waits for.
+    fn ask(&mut self, what: &str) -> (u64, oneshot::Receiver<Result<Answer, Unreached>>) {
+        let (waiter, answer) = oneshot::channel();
+        let asked = self.core.ask(self.now, "b", &say(what), waiter);
+        (asked.unwrap(), answer)
     }
 
     /// What leaves now.
@@ -92,4 +102,43 @@ fn a_node_that_nothing_waits_for_any_more_does_not_fail() {
 
     assert_eq!(line.next(), None);
     assert!(!line.core.is_failing());
+}
+
+#[test]
+fn an_entry_takes_some_of_what_waits_and_the_next_one_goes_on() {
+    let mut line = Line::new();
+    let words: Vec<String> = (0..8).map(|n| n.to_string().repeat(60)).collect();
+    let asked: Vec<_> = words.iter().map(|word| line.ask(word)).collect();
+
+    assert_eq!(line.next().unwrap(), words[..3]);
+    line.fail(Failed::Surely);
+    assert_eq!(line.next().unwrap(), words[..3]);
+    line.done();
+    assert_eq!(line.next().unwrap(), words[3..6]);
+    let offline = Unreached::Refused(Refused::BusOffline);
+    let expected = [
+        (2, Unreached::Unknown),
+        (3, Unreached::Unknown),
+        (6, offline),
+    ];
+    for (some, unreached) in expected {
+        assert_eq!(line.core.give_up("b", asked[some].0), unreached, "{some}");
+    }
+    line.done();
+    assert_eq!(line.next().unwrap(), words[7..]);
+    line.done();
+    assert_eq!(line.next(), None);
+}
+
+#[test]
+fn what_is_larger_than_an_entry_leaves_alone() {
+    let mut line = Line::new();
+    let large = "x".repeat(2 * ENTRY);
+    for word in [&*large, "1", &*large, "2"] {
+        line.post(word).unwrap();
+    }
+    for expected in [&[&*large][..], &["1"], &[&*large], &["2"]] {
+        assert_eq!(line.next().unwrap(), expected);
+        line.done();
+    }
 }
