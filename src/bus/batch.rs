@@ -100,6 +100,18 @@ impl Batch {
         })
     }
 
+    /// Takes out the calls that are not to leave any more.
+    pub(super) fn retain_asked(&mut self, keep: impl Fn(u64) -> bool) {
+        for item in &mut self.items {
+            if let Kind::Asked(id) = item.kind
+                && !keep(id)
+            {
+                item.kind = Kind::Dropped;
+                self.dropped = true;
+            }
+        }
+    }
+
     /// Leaves out what is not to leave, or too late.
     pub(super) fn compact(&mut self, now: Instant) {
         if !self.dropped && self.stale.is_none_or(|until| until >= now) {

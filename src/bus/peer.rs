@@ -82,9 +82,11 @@ impl Peer {
         self.waiting.is_empty() && self.under_way.is_none()
     }
 
-    /// Whether so many bytes more may wait.
+    /// Whether so many bytes more may wait. What is under way may have to wait again.
     pub(super) fn has_room(&mut self, now: Instant, bytes: usize, backlog: usize) -> bool {
-        let fits = |waiting: &Batch| waiting.len().saturating_add(bytes) <= backlog;
+        let under_way = self.under_way.as_ref().map_or(0, |sealed| sealed.bytes.len());
+        let others = under_way.saturating_add(bytes);
+        let fits = |waiting: &Batch| waiting.len().saturating_add(others) <= backlog;
         if !fits(&self.waiting) {
             self.waiting.compact(now);
         }
@@ -176,6 +178,8 @@ impl Peer {
         }
         // It can still change, and its calls can be taken back.
         let mut batch = sealed.open();
+        // Who gave up meanwhile was told that it is not known.
+        batch.retain_asked(|id| self.calls.contains_key(&id));
         batch.extend(&self.waiting);
         self.waiting = batch;
     }

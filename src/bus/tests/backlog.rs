@@ -142,3 +142,33 @@ fn what_is_larger_than_an_entry_leaves_alone() {
         line.done();
     }
 }
+
+#[test]
+fn a_backlog_does_not_grow_while_attempts_fail() {
+    let mut line = Line::new();
+    let mut taken = 0;
+    for _ in 0..100 {
+        while line.post(&"x".repeat(60)).is_ok() {
+            taken += 1;
+        }
+        line.next().unwrap();
+        while line.post(&"x".repeat(60)).is_ok() {
+            taken += 1;
+        }
+        line.fail(Failed::Surely);
+    }
+
+    assert!((10..BACKLOG / 60).contains(&taken), "{taken}");
+}
+
+#[test]
+fn what_was_given_up_while_it_was_under_way_does_not_leave_with_a_later_attempt() {
+    let mut line = Line::new();
+    let (id, _answer) = line.ask("1");
+    line.post("2").unwrap();
+    line.next().unwrap();
+    assert_eq!(line.core.give_up("b", id), Unreached::Unknown);
+    line.fail(Failed::Surely);
+
+    assert_eq!(line.next().unwrap(), ["2"]);
+}
