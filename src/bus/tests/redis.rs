@@ -5,7 +5,7 @@ pub(super) mod support_redis;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::support_redis::{Redis, Reply, until};
 use super::cast::{Diary, Fates, LONG, Node, begin, say};
@@ -326,6 +326,28 @@ async fn an_entry_that_redis_refuses_is_not_there_and_not_counted() {
     refused().await;
     let put = redis.run("HINCRBY {primacron:b:b}:count put 0").await;
     assert_eq!(put, Reply::Integer(5));
+}
+
+#[tokio::test]
+async fn a_read_that_was_given_up_leaves_no_inbox_behind() {
+    let redis = Redis::start().await;
+    let settings = Settings::new(Noticeboard::new());
+    let inbox = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    inbox.renew().await.unwrap();
+    // The last of them hears nothing: the next one asks whether the inbox is there.
+    for _ in 0..3 {
+        inbox.read().await.unwrap();
+    }
+
+    redis.stop();
+    let soon = Duration::from_millis(100);
+    let mut close = inbox.close();
+    assert!(timeout(soon, &mut close).await.is_err());
+    assert!(timeout(soon, inbox.read()).await.is_err());
+    redis.cont();
+
+    assert!(close.await.unwrap().is_empty());
+    assert_eq!(redis.keys().await, [""; 0]);
 }
 
 #[cfg(feature = "redis-cluster")]
