@@ -84,7 +84,10 @@ impl Peer {
 
     /// Whether so many bytes more may wait. What is under way may have to wait again.
     pub(super) fn has_room(&mut self, now: Instant, bytes: usize, backlog: usize) -> bool {
-        let under_way = self.under_way.as_ref().map_or(0, |sealed| sealed.bytes.len());
+        let under_way = self
+            .under_way
+            .as_ref()
+            .map_or(0, |sealed| sealed.bytes.len());
         let others = under_way.saturating_add(bytes);
         let fits = |waiting: &Batch| waiting.len().saturating_add(others) <= backlog;
         if !fits(&self.waiting) {
