@@ -85,7 +85,7 @@ impl Batch {
         write(&mut self.bytes);
         let end = self.bytes.len();
         let item = Waiting { end, kind };
-        self.stale = self.stale.or(item.until());
+        self.stale = self.stale.or_else(|| item.until());
         self.items.push(item);
     }
 
