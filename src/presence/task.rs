@@ -40,22 +40,12 @@ pub(crate) struct PresenceTask {
     shared: Arc<Shared>,
 }
 
-/// Says that the task is gone, however it went.
-struct Ended(Arc<Shared>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.ended.send_replace(true);
-    }
-}
-
 impl PresenceTask {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
     pub(crate) async fn run(self) {
-        let _ended = Ended(Arc::clone(&self.shared));
         let mut ending = self.shared.ending.subscribe();
         tokio::select! {
             biased;
@@ -338,6 +328,13 @@ impl PresenceTask {
         if known {
             drop(self.shared.store.leave(&node, &last).await);
         }
+    }
+}
+
+impl Drop for PresenceTask {
+    /// It is gone, however it went, and even if it never ran.
+    fn drop(&mut self) {
+        self.shared.ended.send_replace(true);
     }
 }
 
