@@ -157,6 +157,20 @@ async fn nobody_is_there_on_any_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_without_a_name_is_nobody() {
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    let nobody = To::session("ann", "");
+    for wait in [Wait::enqueued(SECOND), Wait::written(SECOND)] {
+        assert_eq!(one.forward("", "hello", wait).await, Outcome::NoSession);
+    }
+    let sent = one.handle.send(nobody, "news", ("hello",)).await.unwrap();
+    assert_eq!((sent.queued, sent.refused, sent.unreached), (0, 0, 0));
+    one.handle.try_send(nobody, "news", ("hello",)).unwrap();
+    assert!(is_stuck(ann.message()).await, "she is somebody");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_of_another_node_is_treated_by_its_policy() {
     let set = |layer: PrimacronLayer| {
         layer
