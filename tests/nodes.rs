@@ -420,6 +420,50 @@ async fn a_follower_may_go_to_another_node_and_is_told_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_without_a_request_reaches_the_others() {
+    let (cluster, [one, _two]) = two().await;
+    let mut ann = one.connect("ann", "s").await;
+    let to = To::session("ann", "s");
+    let wait = Wait::enqueued(SECOND);
+
+    // Whoever speaks first begins: the others see it though nobody asked it for anything.
+    let forwards = Node::of(cluster.layer());
+    forwards.forward("s", "early", wait).await;
+    until_sees(&one, 3).await;
+    let sends = Node::of(cluster.layer());
+    sends.handle.send(to, "news", ("early",)).await.unwrap();
+    until_sees(&one, 4).await;
+    let tries = Node::of(cluster.layer());
+    tries.handle.try_send(to, "news", ("early",)).unwrap();
+    until_sees(&one, 5).await;
+
+    sleep(10 * SECOND).await;
+    for node in [&forwards, &sends, &tries] {
+        let sent = node.handle.try_send(to, "news", ("late",)).unwrap();
+        assert_eq!((sent.unreached, sent.passed_on), (0, true));
+    }
+    let mut late = 0;
+    while late < 3 {
+        late += usize::from(soon(ann.message()).await == news("late"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_begin_yet_says_so() {
+    let (cluster, [one, _two]) = two().await;
+    let mut ann = one.connect("ann", "s").await;
+    // It has no rules and no service yet.
+    let handle = cluster.layer().handle();
+    for to in [To::session("ann", "s"), To::Account("ann"), To::All] {
+        let sent = handle.try_send(to, "news", ()).unwrap();
+        assert_eq!((sent.unreached, sent.passed_on), (1, false));
+        let sent = handle.send(to, "news", ()).await.unwrap();
+        assert_eq!(sent.unreached, 1);
+    }
+    assert!(is_stuck(ann.message()).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_is_heard_may_go_to_another_node() {
     let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
     let head = one.connect("ann", "head").await;

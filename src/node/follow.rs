@@ -89,7 +89,7 @@ impl Handle {
         if node.registry.session(account, session).is_some() {
             return node.follows.add(account, session, follower.session()).await;
         }
-        let Some(reach) = node.routes.reach() else {
+        let Some(reach) = self.reach() else {
             return Err(self.alone(FollowError::NoSession, FollowError::Uncertain));
         };
         let found = match reach.presence.find(account, session).await {
