@@ -420,6 +420,20 @@ async fn a_follower_may_go_to_another_node_and_is_told_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_knows_not_all_nodes_cannot_end_for_sure() {
+    let (cluster, [one, _two]) = two().await;
+    let _head = one.connect("ann", "head").await;
+    let ann = User::new("ann", "tail", "");
+    one.handle.follow(&ann, "ann", "head").await.unwrap();
+    let new = Node::of(cluster.layer());
+    let ended = new.handle.unfollow(&ann, "ann", "head").await;
+    assert_eq!(ended, Err(FollowError::Uncertain));
+    until_sees(&new, 3).await;
+    let ended = new.handle.unfollow(&ann, "ann", "head").await;
+    assert_eq!(ended, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_without_a_request_reaches_the_others() {
     let (cluster, [one, _two]) = two().await;
     let mut ann = one.connect("ann", "s").await;

@@ -115,7 +115,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When it could not be arranged.
+    /// When it could not be arranged everywhere: a node may be missing or did not answer, or the
+    /// directory was not reached. It may go on then.
     ///
     /// # Cancel safety
     ///
@@ -129,24 +130,39 @@ impl Handle {
         if follower.account() != account {
             return Err(FollowError::ForeignAccount);
         }
-        let follows = &self.owner.node().follows;
-        follows.remove(account, session, follower.session()).await;
-        let Some(reach) = self.owner.node().routes.reach() else {
-            return Ok(());
+        let follower = follower.session();
+        self.owner.node().follows.end(account, session, follower);
+        let Some(reach) = self.reach() else {
+            return self.alone(Ok(()), Err(FollowError::Uncertain));
         };
-        // It may be remembered by a node that the other session has left.
-        let (nodes, _) = reach.presence.peers();
+        let told = reach.tell_unfollowed(account, session, follower).await;
+        // At last: who looks after the pair writes it again.
+        let presence = &reach.presence;
+        let forgotten = presence.follow(account, session, &[follower], false).await;
+        told.and(forgotten.map_err(|_| FollowError::Uncertain))
+    }
+}
+
+impl Reach {
+    /// Lets all other nodes forget a pair: any that the other session has left may remember it.
+    async fn tell_unfollowed(
+        &self,
+        account: &str,
+        session: &str,
+        follower: &str,
+    ) -> Result<(), FollowError> {
+        let (nodes, settled) = self.presence.peers();
         let call = Call::Follow {
             account: account.into(),
             followed: session.into(),
-            follower: follower.session().into(),
+            follower: follower.into(),
             on: false,
         };
         let asked = nodes
             .iter()
-            .map(|node| reach.bus.ask(node, &call, reach.deadline));
+            .map(|node| self.bus.ask(node, &call, self.deadline));
         let asked: Vec<_> = asked.collect();
-        let mut ended = Ok(());
+        let mut ended = settled.then_some(()).ok_or(FollowError::Uncertain);
         for answer in futures_util::future::join_all(asked).await {
             if let Err(unreached) = answer {
                 ended = Err(Outcome::from(unreached).into());
