@@ -420,6 +420,32 @@ async fn a_follower_may_go_to_another_node_and_is_told_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_missed_is_noticed_when_the_other_one_goes_to_another_node() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let mut notices = one.handle.notices();
+    let mut head = one.connect("ann", "head").await;
+    let tail = two.connect("ann", "tail").await;
+    one.handle
+        .follow(&User::new("ann", "tail", ""), "ann", "head")
+        .await
+        .unwrap();
+    drop(tail);
+    settle().await;
+    for n in 0..3 {
+        head.emit("say", json!([n.to_string()])).await;
+    }
+    sleep(SECOND).await;
+    drop(head);
+    settle().await;
+    let _head = three.connect("ann", "head").await;
+    let gap = notice(&mut notices, "follow::gap").await;
+    assert!(
+        matches!(gap, Notice::FollowGap { missed: 3, .. }),
+        "{gap:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_knows_not_all_nodes_cannot_end_for_sure() {
     let (cluster, [one, _two]) = two().await;
     let _head = one.connect("ann", "head").await;

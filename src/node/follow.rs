@@ -66,7 +66,9 @@ impl Handle {
     /// is gone for a minute follows nobody and is not followed any more. At most 64 sessions follow
     /// one. Copies are sent without waiting: when some were missed, because the follower was gone or
     /// did not read, it gets an event `follow::gap` with the other session and a number, at most so
-    /// many, before the next copy, and [`Notice::FollowGap`](crate::Notice::FollowGap) is given.
+    /// many, before the next copy, and [`Notice::FollowGap`](crate::Notice::FollowGap) is given. A
+    /// copy counts as heard once it is in the follower's queue: what is lost there with a
+    /// connection that breaks is no gap.
     ///
     /// # Errors
     ///

@@ -64,12 +64,19 @@ impl Follows {
         let now = Instant::now();
         let gone = follower.note_presence(is_there, now);
         if gone.is_some_and(|since| now - since >= LINGER) {
-            self.remove(&head.account, &head.session, follower.session())
+            self.end(&head.account, &head.session, follower.session());
+            self.tell_missed(head, follower);
+            let gone = [follower.session()];
+            self.remember(&head.account, &head.session, &gone, false)
                 .await;
-            let missed = follower.missed();
-            if missed > 0 {
-                self.notices.post(follower.gap(head, missed));
-            }
+        }
+    }
+
+    /// What a follower missed that is not looked after here any more nobody else knows.
+    fn tell_missed(&self, head: &Head, follower: &Follower) {
+        let missed = follower.take_missed();
+        if missed > 0 {
+            self.notices.post(follower.gap(head, missed));
         }
     }
 
@@ -113,6 +120,7 @@ impl Follows {
                     let _ = reach.bus.post(node, &call);
                     self.end(account, session, follower.session());
                 }
+                    self.tell_missed(head, &follower);
                 _ => self.remove(account, session, follower.session()).await,
             }
         }
