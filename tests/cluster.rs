@@ -500,3 +500,23 @@ async fn nobody_ends_a_follow_that_the_directory_keeps() {
     let ended = one.handle.unfollow(&tail, "ann", "head").await;
     assert_eq!(ended, Err(FollowError::Uncertain));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_ends_though_it_looks_who_follows() {
+    let before = tasks();
+    let cluster = Cluster::new();
+    let one = Node::start(&cluster).await;
+    sleep(SETTLED).await;
+    let ann = one.connect("ann", "head").await;
+    for number in 0..60 {
+        let tail = User::new("ann", &number.to_string(), "");
+        one.handle.follow(&tail, "ann", "head").await.unwrap();
+    }
+    sleep(14 * SECOND).await;
+    cluster.stall();
+    sleep(2 * SECOND).await;
+    drop((one, ann));
+    // Each question takes a second now.
+    sleep(10 * SECOND).await;
+    assert_eq!(tasks(), before);
+}

@@ -40,8 +40,10 @@ pub(crate) struct Follows {
     notices: Noticeboard,
     codec: OnceLock<Arc<dyn Codec>>,
     heads: Mutex<HashMap<Name, Arc<Head>>>,
-    /// Dropped with the rest of the node; there while somebody looks after the heads.
+    /// There while somebody looks after the heads.
     sweeping: Mutex<Option<watch::Sender<()>>>,
+    /// Changes when the node is gone.
+    over: watch::Receiver<()>,
 }
 
 /// Account and session.
@@ -180,6 +182,7 @@ impl Follows {
         registry: &Arc<Registry>,
         routes: &Arc<Routes>,
         notices: Noticeboard,
+        over: watch::Receiver<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tails: Arc::clone(tails),
@@ -189,6 +192,7 @@ impl Follows {
             codec: OnceLock::new(),
             heads: Mutex::default(),
             sweeping: Mutex::default(),
+            over,
         })
     }
 

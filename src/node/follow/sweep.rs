@@ -40,7 +40,8 @@ impl Follows {
         };
         let (over, ended) = watch::channel(());
         *sweeping = Some(over);
-        runtime.spawn(rounds(Arc::downgrade(self), ended));
+        let follows = Arc::downgrade(self);
+        runtime.spawn(rounds(follows, ended, self.over.clone()));
     }
 
     async fn look_after_all(self: &Arc<Self>) {
@@ -119,8 +120,8 @@ impl Follows {
                     // If it does not get there, it knows from the directory.
                     let _ = reach.bus.post(node, &call);
                     self.end(account, session, follower.session());
-                }
                     self.tell_missed(head, &follower);
+                }
                 _ => self.remove(account, session, follower.session()).await,
             }
         }
@@ -142,7 +143,13 @@ impl Follows {
     }
 }
 
-async fn rounds(follows: Weak<Follows>, mut ended: watch::Receiver<()>) {
+/// A round that has begun goes on though nobody is left to be looked after: the directory is still
+/// to hear of the last one. It does not outlive the node.
+async fn rounds(
+    follows: Weak<Follows>,
+    mut ended: watch::Receiver<()>,
+    mut over: watch::Receiver<()>,
+) {
     loop {
         tokio::select! {
             () = sleep(ROUND) => {}
@@ -153,7 +160,7 @@ async fn rounds(follows: Weak<Follows>, mut ended: watch::Receiver<()>) {
         };
         tokio::select! {
             () = follows.look_after_all() => {}
-            _ = ended.changed() => return,
+            _ = over.changed() => return,
         }
     }
 }
