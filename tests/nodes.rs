@@ -242,6 +242,21 @@ async fn who_went_to_a_third_node_is_reached_by_one_detour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_longer_than_the_detour_does_not_know_before() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let ann = two.connect("ann", "s").await;
+    one.forward("s", "before", Wait::written(SECOND)).await;
+    drop(ann);
+    settle().await;
+    let _ann = three.connect("ann", "s").await;
+    let large = "x".repeat(LARGE);
+    three.forward("s", &large, Wait::enqueued(SECOND)).await;
+    let start = Instant::now();
+    let outcome = one.forward("s", "late", Wait::written(20 * SECOND)).await;
+    assert_eq!((outcome, start.elapsed()), (Outcome::Unknown, 20 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_waits_for_makes_the_detour_too() {
     let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
     let ann = two.connect("ann", "s").await;
