@@ -190,8 +190,8 @@ impl Routes {
         account: &str,
         frame: Frame,
     ) -> Result<(), Refused> {
-        let (peers, settled) = reach.presence.peers();
-        if settled && peers.len() <= FEW && !self.owners.is_sought(account, Whom::All) {
+        let few = reach.presence.few_peers(FEW);
+        if let Some(peers) = few.filter(|_| !self.owners.is_sought(account, Whom::All)) {
             return reach.post_to(&peers, &Target::Account(account.into()), &frame);
         }
         let parcel = Parcel {
