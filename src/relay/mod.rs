@@ -17,5 +17,6 @@ mod window;
 
 pub(crate) use self::{
     peers::{MARK, Peer, RELEASE, Relay, Upgrade},
+    proof::Whose,
     relaying::Relaying,
 };

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use super::{
     pipe::{Outlet, pipe},
-    proof::{Claim, Subject},
+    proof::{Claim, Subject, Whose},
     tunnel::tunnel,
     window::Windows,
 };
@@ -145,7 +145,7 @@ impl Relay {
     /// # Errors
     ///
     /// When it proves nothing, or nothing new.
-    pub(crate) fn check(&self, parts: &Parts) -> Result<Option<String>, RequestError> {
+    pub(crate) fn check(&self, parts: &Parts) -> Result<Whose, RequestError> {
         let refused = || RequestError::Forbidden("not a relay of a node");
         let proofs: Vec<&HeaderValue> = parts.headers.get_all(MARK).iter().collect();
         let [proof] = proofs[..] else {
@@ -157,7 +157,7 @@ impl Relay {
         let claim = Claim::verify(proof, &subject, &self.reach).ok_or_else(refused)?;
         let is_gone = |node: &str| self.presence.is_gone(node);
         let first = self.came.lock().accept(&claim.from, claim.number, is_gone);
-        first.then_some(claim.account).ok_or_else(refused)
+        first.then_some(claim.whose).ok_or_else(refused)
     }
 
     /// Sends a request to another node. The client's side of an upgrade is taken along.
@@ -165,7 +165,7 @@ impl Relay {
         self: &Arc<Self>,
         peer: Peer,
         mut parts: Parts,
-        account: Option<String>,
+        whose: Whose,
         body: Outlet,
         upgrade: Option<Upgrade>,
     ) -> Result<Answer, RequestError> {
@@ -173,7 +173,7 @@ impl Relay {
             upgrade.prepare(&mut parts);
         }
         let query = parts.uri.query().unwrap_or_default();
-        let request = self.request(&peer, &parts.method, query, &parts.headers, account, body)?;
+        let request = self.request(&peer, &parts.method, query, &parts.headers, whose, body)?;
         let answered = self.dial(request);
         let polls = parts.method == Method::GET && upgrade.is_none();
         let poll = polls.then(|| query.to_owned());
@@ -210,13 +210,13 @@ impl Relay {
         method: &Method,
         query: &str,
         headers: &HeaderMap,
-        account: Option<String>,
+        whose: Whose,
         body: Outlet,
     ) -> Result<Request<Outlet>, RequestError> {
         let claim = Claim {
             from: self.node.clone(),
             number: self.sent.fetch_add(1, Ordering::Relaxed) + 1,
-            account,
+            whose,
         };
         let proof = claim.prove(&subject(&peer.node, method, query, headers), &peer.reach);
         let mut request = Request::builder()
@@ -258,7 +258,8 @@ impl Relay {
             let (inlet, body) = pipe(SizeHint::with_exact(0));
             inlet.finish();
             let headers = HeaderMap::new();
-            if let Ok(release) = self.request(peer, &RELEASE, query, &headers, None, body) {
+            if let Ok(release) = self.request(peer, &RELEASE, query, &headers, Whose::Nobody, body)
+            {
                 drop(self.dial(release).await);
             }
         }
