@@ -375,11 +375,31 @@ async fn a_node_that_goes_away_leaves_no_tunnel() {
     let mut ws = upgrade(&two, &client).await;
     echoes(&mut ws, "a").await;
     two.handle.drain(Duration::from_secs(1)).await;
-    assert_eq!(ws.until_closed().await, None);
+    assert_eq!(ws.until_closed().await, Some(1000));
     until("its connection is over", async || {
         (one.handle.count(To::All) == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_tunnels_of_a_node_that_goes_away_end_one_by_one_and_it_waits_for_them() {
+    let (_redis, one, two) = two_nodes().await;
+    let (first, second) = (Polling::connect(&one).await, Polling::connect(&one).await);
+    let mut first = upgrade(&two, &first).await;
+    let mut second = upgrade(&two, &second).await;
+    echoes(&mut first, "a").await;
+    echoes(&mut second, "a").await;
+
+    let handle = two.handle.clone();
+    let drain = tokio::spawn(async move { handle.drain(Duration::from_secs(3600)).await });
+    assert_eq!(first.until_closed().await, Some(1000));
+    for number in 0..100 {
+        echoes(&mut second, &number.to_string()).await;
+    }
+    assert!(!drain.is_finished(), "the second one is still there");
+    drop(second);
+    drain.await.unwrap();
 }
 
 /// HTTP/2 opens a websocket in another way than the one that nodes speak with one another.

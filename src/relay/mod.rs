@@ -19,4 +19,5 @@ pub(crate) use self::{
     peers::{MARK, Peer, RELEASE, Relay, Upgrade},
     proof::Whose,
     relaying::Relaying,
+    tunnel::Patience,
 };

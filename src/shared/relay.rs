@@ -8,7 +8,7 @@ use crate::{
     connection::MakeHandler,
     engine::Rejection,
     error::RequestError,
-    relay::{Peer, RELEASE, Relay, Relaying, Upgrade, Whose},
+    relay::{Patience, Peer, RELEASE, Relay, Relaying, Upgrade, Whose},
     transport::{accept, wants_stream, wants_websocket},
 };
 
@@ -81,7 +81,10 @@ impl<M: MakeHandler> Shared<M> {
             Some(opening) => Some(Upgrade {
                 client: take_upgrade(&mut parts)?,
                 opening,
-                patience: settings.timing().upgrade_timeout,
+                patience: Patience {
+                    ends: settings.timing().upgrade_timeout,
+                    silence: settings.timing().ping_interval + settings.timing().ping_timeout,
+                },
             }),
         };
         let max = settings.max_payload();
