@@ -5,6 +5,7 @@ pub(super) mod support_redis;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use deadpool_redis::redis::Value;
 use tokio::time::sleep;
 
 use self::support_redis::{Redis, Reply, until};
@@ -13,7 +14,7 @@ use crate::{
     bus::{Answer, Bus, Deliver, Outcome, Refused, Unreached},
     config::Settings,
     notice::Noticeboard,
-    redis::IntoRedis,
+    redis::{IntoRedis, Link, Script},
 };
 
 const ENQUEUED: Answer = Answer::Forward(Outcome::Enqueued);
@@ -300,6 +301,31 @@ async fn a_node_that_ends_answers_what_is_left() {
     let closing = Err(Unreached::Refused(Refused::Closing));
     assert_eq!(answer.await.unwrap(), closing);
     assert_eq!(diary.texts(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_script_was_sent_in_full_keeps_its_first_answer() {
+    let redis = Redis::start().await;
+    let set = Script::new("return redis.call('GETSET', KEYS[1], ARGV[1]) or ''");
+    let unknown = Script::new("return 7");
+    let pool = redis.url().into_redis().unwrap();
+    let scripts = vec![set.clone(), unknown.clone()];
+    let link = Link::new(pool, scripts, Duration::from_secs(5));
+    let call = |value: &str| {
+        let mut call = set.on(&["key".to_owned()]);
+        call.arg(value);
+        call
+    };
+    link.call(call("old")).await.unwrap();
+
+    let results = link.call_all(vec![call("new"), unknown.on(&[])]).await;
+
+    let results: Vec<Value> = results
+        .unwrap()
+        .into_iter()
+        .map(|one| one.unwrap())
+        .collect();
+    assert_eq!(results, [Value::BulkString(b"old".to_vec()), Value::Int(7)]);
 }
 
 #[cfg(feature = "redis-cluster")]
