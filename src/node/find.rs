@@ -20,6 +20,10 @@ impl Handle {
     }
 
     /// The sessions of an account, on all nodes.
+    ///
+    /// All of them are read in one step, in which that server of Redis answers nobody else: an
+    /// account is meant to have hundreds of sessions at most. Nothing limits their number here; of
+    /// one that very many share, it is a costly question.
     pub async fn sessions(&self, account: &str) -> Sessions {
         match self.presence() {
             Ok(Some(presence)) => presence.sessions(account).await,

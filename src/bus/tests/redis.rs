@@ -5,6 +5,7 @@ pub(super) mod support_redis;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use deadpool_redis::redis::Value;
 use tokio::time::{sleep, timeout};
 
 use self::support_redis::{Redis, Reply, until};
@@ -13,7 +14,7 @@ use crate::{
     bus::{Answer, Bus, Deliver, Outcome, Refused, Unreached, inboxes::Failed},
     config::Settings,
     notice::Noticeboard,
-    redis::IntoRedis,
+    redis::{IntoRedis, Link, Script},
 };
 
 const ENQUEUED: Answer = Answer::Forward(Outcome::Enqueued);
@@ -348,6 +349,31 @@ async fn a_read_that_was_given_up_leaves_no_inbox_behind() {
 
     assert!(close.await.unwrap().is_empty());
     assert_eq!(redis.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_script_was_sent_in_full_keeps_its_first_answer() {
+    let redis = Redis::start().await;
+    let set = Script::new("return redis.call('GETSET', KEYS[1], ARGV[1]) or ''");
+    let unknown = Script::new("return 7");
+    let pool = redis.url().into_redis().unwrap();
+    let scripts = vec![set.clone(), unknown.clone()];
+    let link = Link::new(pool, scripts, Duration::from_secs(5));
+    let call = |value: &str| {
+        let mut call = set.on(&["key".to_owned()]);
+        call.arg(value);
+        call
+    };
+    link.call(call("old")).await.unwrap();
+
+    let results = link.call_all(vec![call("new"), unknown.on(&[])]).await;
+
+    let results: Vec<Value> = results
+        .unwrap()
+        .into_iter()
+        .map(|one| one.unwrap())
+        .collect();
+    assert_eq!(results, [Value::BulkString(b"old".to_vec()), Value::Int(7)]);
 }
 
 #[cfg(feature = "redis-cluster")]
