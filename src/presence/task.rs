@@ -24,6 +24,9 @@ const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest time between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
+/// How long the first write waits for others.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How often there is a look for something to clear up, in leases.
 const ROUND: u32 = 4;
 
@@ -104,6 +107,8 @@ impl PresenceTask {
         loop {
             if !self.write_batch().await {
                 self.shared.news.notified().await;
+                // Whoever comes right behind goes along.
+                sleep(GATHER).await;
             }
         }
     }
