@@ -334,6 +334,8 @@ async fn a_read_that_was_given_up_leaves_no_inbox_behind() {
     let redis = Redis::start().await;
     let settings = Settings::new(Noticeboard::new());
     let inbox = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    // From now on Redis knows how to close one.
+    inbox.close().await.unwrap();
     inbox.renew().await.unwrap();
     // The last of them hears nothing: the next one asks whether the inbox is there.
     for _ in 0..3 {
