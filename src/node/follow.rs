@@ -143,7 +143,8 @@ impl Handle {
         // At last: who looks after the pair writes it again.
         let presence = &reach.presence;
         let forgotten = presence.follow(account, session, &[follower], false).await;
-        told.and(forgotten.map_err(|_| FollowError::Uncertain))
+        told?;
+        forgotten.map_err(|_| FollowError::Uncertain)
     }
 }
 
