@@ -32,7 +32,7 @@ use crate::{layer::PrimacronLayer, node::Memory};
 ///
 /// It lasts as long as a node or a clone of it. With the feature `testing` its nodes can be killed
 /// and stopped, and the memory can be lost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Cluster {
     pub(crate) memory: Memory,
 }
@@ -49,5 +49,26 @@ impl Cluster {
     #[must_use]
     pub fn layer(&self) -> PrimacronLayer {
         PrimacronLayer::with_memory(self.memory.of_another())
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_what_is_shared() {
+        assert_eq!(format!("{:?}", Cluster::new()), "Cluster { .. }");
+        let memory = format!("{:?}", Memory::default());
+        assert!(
+            !memory.contains("data") && !memory.contains("inboxes"),
+            "{memory}"
+        );
     }
 }

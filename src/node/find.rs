@@ -1,4 +1,4 @@
-use super::{Handle, To};
+use super::{Handle, To, route::Reach};
 use crate::presence::{Find, Located, NodeInfo, Presence, PresenceState, Sessions, Uncertain};
 
 /// # Who is connected where
@@ -20,6 +20,10 @@ impl Handle {
     }
 
     /// The sessions of an account, on all nodes.
+    ///
+    /// All of them are read in one step, in which that server of Redis answers nobody else: an
+    /// account is meant to have hundreds of sessions at most. Nothing limits their number here; of
+    /// one that very many share, it is a costly question.
     pub async fn sessions(&self, account: &str) -> Sessions {
         match self.presence() {
             Ok(Some(presence)) => presence.sessions(account).await,
@@ -104,6 +108,16 @@ impl Handle {
             None if node.shares_directory() => Err(Uncertain),
             None => Ok(None),
         }
+    }
+
+    /// The way to other nodes, if this one is not alone. It begins now at the latest; without a
+    /// runtime, or a service, it cannot.
+    pub(super) fn reach(&self) -> Option<&Reach> {
+        let node = self.owner.node();
+        if node.shares_directory() && node.routes.reach().is_none() {
+            self.owner.begin_as_planned();
+        }
+        node.routes.reach()
     }
 
     fn located(&self, account: &str) -> Vec<Located> {

@@ -29,7 +29,7 @@ const EVICTIONS: usize = 1000;
 const LATEST: u64 = 1_000_000;
 
 /// A directory in this process that several nodes share: what the scripts do in Redis, in Rust.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Memory {
     data: Arc<Mutex<Data>>,
     access: Access,
@@ -37,7 +37,6 @@ pub(crate) struct Memory {
     patience: Duration,
 }
 
-#[derive(Debug)]
 struct Data {
     leases: BTreeMap<String, String>,
     evictions: BTreeMap<String, VecDeque<String>>,
@@ -280,6 +279,13 @@ impl Default for Data {
             #[cfg(test)]
             stranded: Vec::new(),
         }
+    }
+}
+
+/// What is in it holds credentials.
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
     }
 }
 

@@ -161,9 +161,21 @@ impl Link {
         if !results.iter().any(is_unknown_script) {
             return Ok(results);
         }
-        // All of it once more, in order: every call can be repeated.
+        // All of it once more, in order: every call can be repeated. But what was done the first
+        // time is told only by the first answer.
         let in_full = calls.iter().map(|call| self.in_full(call));
-        pipeline(in_full).query_async(&mut connection).await
+        let again = pipeline(in_full)
+            .query_async::<Vec<RedisResult<Value>>>(&mut connection)
+            .await?;
+        let both = results.into_iter().zip(again);
+        let known = |(first, again)| {
+            if is_unknown_script(&first) {
+                again
+            } else {
+                first
+            }
+        };
+        Ok(both.map(known).collect())
     }
 
     /// The servers of a Cluster do not wait for each other.

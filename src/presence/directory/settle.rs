@@ -50,7 +50,7 @@ impl Directory {
                 if bucket.is_complete() {
                     self.uncommits.push(index);
                 }
-                bucket.phase = Phase::Refused;
+                bucket.note_refusal();
                 events.push(Event::ConnectFailed(user, error));
             }
             (Job::Delete { user }, Err(error)) => {
@@ -59,7 +59,7 @@ impl Directory {
                 self.refused.push(user);
             }
             (Job::Commit { bucket, .. } | Job::Uncommit { bucket }, Err(_)) => {
-                self.buckets[usize::from(bucket)].phase = Phase::Refused;
+                self.buckets[usize::from(bucket)].note_refusal();
             }
             (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
             (Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. }, _) => {}
@@ -221,6 +221,13 @@ impl Bucket {
         let began_anew = self.marker.replace(Arc::clone(marker)).is_some();
         if began_anew || self.is_complete() {
             self.start_over();
+        }
+    }
+
+    /// The store refused something. What is lost stays so: it is asked for anyway.
+    fn note_refusal(&mut self) {
+        if !self.is_lost() {
+            self.phase = Phase::Refused;
         }
     }
 

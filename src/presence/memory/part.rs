@@ -12,8 +12,11 @@ use crate::{
     },
 };
 
+/// A first attempt that comes later than this, in microseconds, forces nothing.
+const FRESH: u64 = 1_000_000;
+
 /// One bucket of the directory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Part {
     marker: Option<Arc<str>>,
     /// Entries by account and session; no account without one.
@@ -66,7 +69,8 @@ impl Part {
         let old = entry.as_ref().map_or(0, |entry| entry.generation);
         let here = entry.as_ref().is_some_and(|entry| &*entry.node == node);
         let mine = here && entry.is_some_and(|entry| *entry.sid == *user.sid());
-        let force = wish.force || here;
+        let fresh = wish.time.saturating_sub(wish.generation) < FRESH;
+        let force = (wish.force && fresh) || here;
         let generation = match (mine, force) {
             (true, _) => old.max(wish.generation),
             (false, true) => wish.time.max(wish.generation).max(old.saturating_add(1)),
@@ -115,9 +119,12 @@ impl Part {
     pub(super) fn delete(&mut self, node: &str, user: &User) -> Reply {
         let entry = self.entry(user.account(), user.session());
         let entry = entry.and_then(Entry::parse);
-        let mine = entry.filter(|entry| &*entry.node == node && *entry.sid == *user.sid());
+        let here = entry.as_ref().is_some_and(|entry| &*entry.node == node);
+        let mine = entry.filter(|entry| here && *entry.sid == *user.sid());
         if mine.is_some() {
             self.remove_entry(user.account(), user.session());
+        }
+        if mine.is_some() || !here {
             self.remove_member(node, &member(user.account(), user.session()));
         }
         Reply::Delete {
@@ -190,9 +197,55 @@ impl Part {
     }
 }
 
-/// Whether what was written under a commitment is of a later epoch, or makes no sense.
+/// Whether what was written under a commitment is of a later epoch.
 fn outlasts(commitment: &str, epoch: u64) -> bool {
     let under = commitment.rsplit_once('|');
     let under = under.and_then(|(_, epoch)| epoch.parse::<u64>().ok());
-    under.is_none_or(|under| under > epoch)
+    under.is_some_and(|under| under > epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(time: u64) -> Wish {
+        Wish {
+            epoch: 1,
+            generation: 5,
+            force: true,
+            time,
+        }
+    }
+
+    #[test]
+    fn a_first_attempt_that_comes_late_forces_nothing() {
+        let (mut part, old) = (Part::default(), User::new("ann", "s", "old"));
+        part.put("one", &old, &wish(10), "m".into());
+        let new = User::new("ann", "s", "new");
+        let late = part.put("two", &new, &wish(5 + FRESH), "m".into());
+        assert!(matches!(late, Reply::Put { lost: true, .. }));
+        let fresh = part.put("two", &new, &wish(4 + FRESH), "m".into());
+        assert!(matches!(fresh, Reply::Put { lost: false, .. }));
+    }
+
+    #[test]
+    fn who_was_displaced_leaves_no_member_behind() {
+        let (mut part, old) = (Part::default(), User::new("ann", "s", "old"));
+        part.put("one", &old, &wish(10), "m".into());
+        let new = User::new("ann", "s", "new");
+        part.put("two", &new, &wish(20), "m".into());
+        part.delete("one", &old);
+        assert!(!part.index.contains_key("one"));
+        assert!(part.entry("ann", "s").is_some());
+    }
+
+    #[test]
+    fn a_commitment_that_makes_no_sense_is_reaped() {
+        let mut part = Part::default();
+        part.written.insert("one".to_owned(), "nonsense".to_owned());
+        part.written.insert("two".to_owned(), "m|3".to_owned());
+        part.reap("one", 1);
+        part.reap("two", 2);
+        assert_eq!(part.written.keys().collect::<Vec<_>>(), ["two"]);
+    }
 }

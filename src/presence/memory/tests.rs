@@ -14,7 +14,6 @@ use crate::{
 };
 
 /// Writes on their way.
-#[derive(Debug)]
 pub(super) struct Stranded {
     at: u64,
     node: String,

@@ -294,3 +294,17 @@ async fn a_node_that_came_just_now_is_found_at_once() {
         Find::Found("two".into())
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_never_ran_keeps_nobody_waiting() {
+    let (presence, task) = Presence::pair(
+        "one",
+        Arc::new(Memory::default()),
+        PresenceSettings::default(),
+        Noticeboard::new(),
+        Arc::new(|_: &User, _| {}),
+    );
+    drop(task.run());
+    let finished = tokio::time::timeout(Duration::from_secs(5), presence.finish());
+    assert_eq!(finished.await, Ok(()));
+}
