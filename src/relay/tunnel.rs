@@ -128,10 +128,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_keeps_no_tunnel_to_a_node_that_is_through() {
         let (client, mut node, sides) = ends(16);
+        let start = tokio::time::Instant::now();
         let tunnel = tokio::spawn(connect(sides, PATIENCE, || false, pending()));
         node.write_all(&[0; 40]).await.unwrap();
         drop(node);
         tunnel.await.unwrap();
+        assert_eq!(start.elapsed(), PATIENCE.silence + PATIENCE.ends);
         drop(client);
     }
 
