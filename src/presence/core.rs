@@ -122,6 +122,12 @@ impl Core {
             .is_some_and(|reached| now.saturating_duration_since(reached) >= self.alone_after)
     }
 
+    /// All other nodes that are not dead.
+    pub(super) fn peers(&self, now: Instant) -> Vec<Arc<str>> {
+        let present = self.liveness.present(now);
+        present.map(|(node, _, _)| Arc::clone(node)).collect()
+    }
+
     const fn is_online(&self) -> bool {
         matches!(self.online, Some(true))
     }
@@ -201,7 +207,7 @@ impl Core {
         };
         let user = User::new(account, session, sid);
         let ours = self.directory.evict(&user, generation);
-        ours.then_some(Change::Of(Event::Superseded(user)))
+        ours.map(|user| Change::Of(Event::Superseded(user)))
     }
 
     fn begin_epoch(&mut self, changes: &mut Vec<Change>) {
