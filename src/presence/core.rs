@@ -183,17 +183,19 @@ impl Core {
             self.begin_epoch(&mut changes);
         }
         self.began = true;
-        let mut rows = Vec::with_capacity(table.leases.len());
+        let (mut rows, mut strange) = (Vec::with_capacity(table.leases.len()), Vec::new());
         for (node, row) in table.leases {
             if *node == *self.node {
                 continue;
             }
             match Lease::parse(&row) {
                 Some(lease) => rows.push((Arc::from(node), lease)),
-                None => changes.push(Change::Nonsense(format!("lease of {node:?}"))),
+                None => strange.push((node, row)),
             }
         }
         self.liveness.handle_table(now, table.known, rows);
+        let news = self.liveness.handle_strange(strange).into_iter();
+        changes.extend(news.map(|node| Change::Nonsense(format!("lease of {node:?}"))));
         for eviction in table.evictions {
             changes.extend(self.evicted(&eviction));
         }
