@@ -158,6 +158,7 @@ impl Core {
             draining: self.draining && !dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
             reach: self.reach.clone(),
+            rest: None,
         }
     }
 

@@ -80,7 +80,6 @@ pub(super) struct Liveness {
 }
 
 /// A row that cannot be read, of a later version perhaps.
-#[derive(Debug)]
 struct Strange {
     row: String,
     /// When it last changed, in observed time.
@@ -96,6 +95,13 @@ struct Peer {
     moves: bool,
     /// Whether the lease table has it.
     listed: bool,
+}
+
+/// What stands in the row may be a key.
+impl std::fmt::Debug for Strange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strange").finish_non_exhaustive()
+    }
 }
 
 impl Liveness {
@@ -183,6 +189,7 @@ impl Liveness {
                 draining: false,
                 sessions: 0,
                 reach: None,
+                rest: None,
             };
             let peer = Peer {
                 lease,

@@ -56,6 +56,7 @@ impl Observer {
                     let reach = Reach::new(format!("http://{host}"));
                     Arc::new(reach)
                 }),
+                rest: None,
             };
             (Arc::from(*node), lease)
         };
