@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(format!("{:?}", Cluster::new()), "Cluster { .. }");
         let memory = format!("{:?}", Memory::default());
         assert!(
-            !memory.contains("data") && !memory.contains("inboxes"),
+            !memory.contains("leases") && !memory.contains("inboxes"),
             "{memory}"
         );
     }

@@ -151,7 +151,9 @@ pub enum Notice {
         generation: u64,
     },
     /// `presence::leave`: a session of this node, or of a dead node that this one cleared up after,
-    /// was removed. At least once.
+    /// was removed. At least once, and with its generation again where an answer was lost; but not
+    /// of a session that ended here while the others took this node for dead, or while the store was
+    /// away and more had ended than the backlog holds.
     #[non_exhaustive]
     Leave {
         /// Who it was.

@@ -122,6 +122,12 @@ impl Core {
             .is_some_and(|reached| now.saturating_duration_since(reached) >= self.alone_after)
     }
 
+    /// All other nodes that are not dead.
+    pub(super) fn peers(&self, now: Instant) -> Vec<Arc<str>> {
+        let present = self.liveness.present(now);
+        present.map(|(node, _, _)| Arc::clone(node)).collect()
+    }
+
     const fn is_online(&self) -> bool {
         matches!(self.online, Some(true))
     }
@@ -152,6 +158,7 @@ impl Core {
             draining: self.draining && !dead,
             sessions: u64::try_from(self.directory.len()).unwrap_or(0),
             reach: self.reach.clone(),
+            rest: None,
         }
     }
 
@@ -177,17 +184,19 @@ impl Core {
             self.begin_epoch(&mut changes);
         }
         self.began = true;
-        let mut rows = Vec::with_capacity(table.leases.len());
+        let (mut rows, mut strange) = (Vec::with_capacity(table.leases.len()), Vec::new());
         for (node, row) in table.leases {
             if *node == *self.node {
                 continue;
             }
             match Lease::parse(&row) {
                 Some(lease) => rows.push((Arc::from(node), lease)),
-                None => changes.push(Change::Nonsense(format!("lease of {node:?}"))),
+                None => strange.push((node, row)),
             }
         }
         self.liveness.handle_table(now, table.known, rows);
+        let news = self.liveness.handle_strange(strange).into_iter();
+        changes.extend(news.map(|node| Change::Nonsense(format!("lease of {node:?}"))));
         for eviction in table.evictions {
             changes.extend(self.evicted(&eviction));
         }
@@ -201,7 +210,7 @@ impl Core {
         };
         let user = User::new(account, session, sid);
         let ours = self.directory.evict(&user, generation);
-        ours.then_some(Change::Of(Event::Superseded(user)))
+        ours.map(|user| Change::Of(Event::Superseded(user)))
     }
 
     fn begin_epoch(&mut self, changes: &mut Vec<Change>) {

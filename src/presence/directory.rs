@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
-    job::Job,
+    job::{Gone, Job},
     keys::{BUCKETS, bucket},
     own::{Bucket, Clock, Own, Phase},
 };
@@ -30,13 +30,15 @@ pub(super) enum Event {
     Followed(User, Vec<String>),
     /// We took the place of this entry.
     Displaced(User, String, u64),
+    /// We may have taken the place of an entry, and did not hear of which.
+    Usurped(User, u64),
     ConnectFailed(User, StoreError),
     DisconnectFailed(User, StoreError),
 }
 
 enum Fresh {
     Put(User),
-    Delete(User),
+    Delete(Gone),
 }
 
 /// The sessions of this node, and what of them is to be written.
@@ -53,7 +55,7 @@ pub(super) struct Directory {
     max_deletes: usize,
     uncommits: Vec<u8>,
     checks: Vec<u8>,
-    refused: Vec<User>,
+    refused: Vec<Gone>,
     overflowed: bool,
     /// The store's clock, by the last heartbeat.
     clock: Option<Clock>,
@@ -87,6 +89,7 @@ impl Directory {
             opened: now,
             generation: None,
             attempted: false,
+            untold: false,
             waiter,
         };
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
@@ -94,9 +97,14 @@ impl Directory {
         if !bucket.is_lost() {
             self.queue.push_back(Fresh::Put(user.clone()));
         }
+        if older.as_ref().is_some_and(|older| older.untold)
+            && let Some(own) = bucket.get_mut(user, &self.hasher)
+        {
+            own.untold = true;
+        }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
-            self.push_delete(older.user);
+            self.push_delete(older.into_gone());
         }
     }
 
@@ -107,7 +115,7 @@ impl Directory {
             return false;
         };
         if own.attempted {
-            self.push_delete(user.clone());
+            self.push_delete(own.into_gone());
         }
         true
     }
@@ -226,13 +234,13 @@ impl Directory {
                     busy[usize::from(bucket(user.account()))] = true;
                     self.put(&user, now, epoch)
                 }
-                Fresh::Delete(user) if self.has_lost(user.account()) => {
-                    self.refused.push(user);
+                Fresh::Delete(gone) if self.has_lost(gone.user.account()) => {
+                    self.refused.push(gone);
                     None
                 }
-                Fresh::Delete(user) => {
+                Fresh::Delete(gone) => {
                     self.deletes -= 1;
-                    Some(Job::Delete { user })
+                    Some(Job::Delete(gone))
                 }
             };
             jobs.extend(job);
@@ -303,20 +311,33 @@ impl Directory {
         users
     }
 
-    /// Somebody else took the place of one of our sessions.
-    pub(super) fn evict(&mut self, user: &User, generation: u64) -> bool {
+    /// Somebody else took the place of one of our sessions: whose it was. Without a sid it is any
+    /// that was stored before.
+    pub(super) fn evict(&mut self, user: &User, generation: u64) -> Option<User> {
         let hasher = self.hasher.clone();
         let bucket = self.bucket_of(user);
-        let older = bucket
-            .get_mut(user, &hasher)
-            .is_some_and(|own| own.generation.is_none_or(|own| own < generation));
-        if older {
-            drop(bucket.remove(user, &hasher));
-        }
-        older
+        let own = bucket.get(user.account(), user.session(), &hasher)?;
+        let older = if user.sid().is_empty() {
+            own.generation.is_some_and(|own| own < generation)
+        } else {
+            let same = own.user.sid() == user.sid();
+            same && own.generation.is_none_or(|own| own < generation)
+        };
+        let user = older.then(|| own.user.clone())?;
+        bucket.remove(&user, &hasher).map(|own| own.user)
     }
 
-    fn push_delete(&mut self, user: User) {
+    /// From now on nothing is stored; what ended is still removed.
+    pub(super) fn end(&mut self) {
+        self.uncommits.clear();
+        self.checks.clear();
+        self.queue.retain(|fresh| matches!(fresh, Fresh::Delete(_)));
+        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.is_lost()) {
+            bucket.phase = Phase::Refused;
+        }
+    }
+
+    fn push_delete(&mut self, gone: Gone) {
         if self.deletes >= self.max_deletes {
             self.queue.retain(|fresh| matches!(fresh, Fresh::Put(_)));
             self.refused.clear();
@@ -325,7 +346,7 @@ impl Directory {
             return;
         }
         self.deletes += 1;
-        self.queue.push_back(Fresh::Delete(user));
+        self.queue.push_back(Fresh::Delete(gone));
     }
 
     fn bucket_of(&mut self, user: &User) -> &mut Bucket {

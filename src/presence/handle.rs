@@ -59,6 +59,10 @@ pub(super) struct Shared {
     pub(super) news: Notify,
     /// A write failed.
     pub(super) trouble: Notify,
+    /// What other nodes are to be told of sessions that they lost to us.
+    pub(super) evictions: Mutex<Vec<(Arc<str>, String)>>,
+    /// There is such.
+    pub(super) displaced: Notify,
     /// The store is reached anew.
     pub(super) arrival: Notify,
     pub(super) ending: watch::Sender<bool>,
@@ -112,6 +116,8 @@ impl Presence {
             beats: watch::Sender::new(0),
             news: Notify::new(),
             trouble: Notify::new(),
+            evictions: Mutex::new(Vec::new()),
+            displaced: Notify::new(),
             arrival: Notify::new(),
             ending: watch::Sender::new(false),
             ended: watch::Sender::new(false),

@@ -19,7 +19,7 @@ pub(super) enum Job {
         sent: u64,
     },
     /// Removes an entry if it is still this connection's.
-    Delete { user: User },
+    Delete(Gone),
     /// Says that all our part of a bucket is written, if its marker is still `expected`.
     Commit {
         bucket: u8,
@@ -30,6 +30,18 @@ pub(super) enum Job {
     },
     /// Takes that back.
     Uncommit { bucket: u8 },
+}
+
+/// A session of ours that ended.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) user: User,
+    /// Known if it was stored for sure.
+    pub(super) generation: Option<u64>,
+    /// Somebody may have lost it to us and not know.
+    pub(super) untold: bool,
+    /// It may have been removed already, and nobody was told.
+    pub(super) again: bool,
 }
 
 /// What became of a [`Job`].
@@ -101,7 +113,7 @@ pub(super) fn commitment(marker: &str, epoch: u64) -> String {
     format!("{marker}|{epoch}")
 }
 
-/// The text of an eviction.
+/// The text of an eviction. Without a sid it means whatever is older.
 pub(super) fn eviction(user: &User, sid: &str, generation: u64) -> String {
     let member = super::keys::member(user.account(), user.session());
     format!("{generation}|{sid}|{member}")

@@ -75,6 +75,15 @@ pub(super) struct Liveness {
     reached: Option<Instant>,
     /// Up to here some peer may not be known yet.
     unsettled_until: Duration,
+    /// Nodes whose rows cannot be read.
+    strange: HashMap<Arc<str>, Strange>,
+}
+
+/// A row that cannot be read, of a later version perhaps.
+struct Strange {
+    row: String,
+    /// When it last changed, in observed time.
+    moved: Duration,
 }
 
 #[derive(Debug)]
@@ -88,6 +97,13 @@ struct Peer {
     listed: bool,
 }
 
+/// What stands in the row may be a key.
+impl std::fmt::Debug for Strange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strange").finish_non_exhaustive()
+    }
+}
+
 impl Liveness {
     pub(super) fn new(periods: Periods) -> Self {
         Self {
@@ -96,7 +112,33 @@ impl Liveness {
             observed: Duration::ZERO,
             reached: None,
             unsettled_until: periods.suspect,
+            strange: HashMap::new(),
         }
+    }
+
+    /// These rows of the table that was just read make no sense: whose are new. Who moves lives,
+    /// whatever it says.
+    pub(super) fn handle_strange(&mut self, rows: Vec<(String, String)>) -> Vec<Arc<str>> {
+        let mut before = std::mem::take(&mut self.strange);
+        let mut news = Vec::new();
+        for (node, row) in rows {
+            let (node, known) = match before.remove_entry(&*node) {
+                Some((node, known)) => (node, Some(known)),
+                None => (Arc::from(node), None),
+            };
+            let strange = match known {
+                Some(known) if known.row == row => known,
+                known => {
+                    if known.is_none() {
+                        news.push(Arc::clone(&node));
+                    }
+                    let moved = self.observed;
+                    Strange { row, moved }
+                }
+            };
+            self.strange.insert(node, strange);
+        }
+        news
     }
 
     /// The lease table was read at `now`. `known` says whether our own row was still there.
@@ -147,6 +189,7 @@ impl Liveness {
                 draining: false,
                 sessions: 0,
                 reach: None,
+                rest: None,
             };
             let peer = Peer {
                 lease,
@@ -209,7 +252,14 @@ impl Liveness {
 
     /// Whether every node that lives had the time to show itself.
     pub(super) fn is_settled(&self, now: Instant) -> bool {
-        self.is_current(now) && self.clock(now) >= self.unsettled_until
+        self.is_current(now) && self.clock(now) >= self.unsettled_until && !self.strangers_live(now)
+    }
+
+    /// Whether some node may live whose row cannot be read.
+    fn strangers_live(&self, now: Instant) -> bool {
+        let (clock, dead_after) = (self.clock(now), self.dead_after(now));
+        let mut strange = self.strange.values();
+        strange.any(|strange| clock.saturating_sub(strange.moved) < dead_after)
     }
 
     /// From now on some node may not be known.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use self::part::Part;
 use super::{
-    job::{Beat, Job, Lookup, Reply, Table},
+    job::{Beat, Gone, Job, Lookup, Reply, Table},
     keys::bucket,
     liveness::Corpse,
     store::{Later, Reaped, Store, Written},
@@ -216,7 +216,7 @@ impl Data {
                 };
                 part.put(node, user, &wish, marker)
             }
-            Job::Delete { user } => {
+            Job::Delete(Gone { user, .. }) => {
                 let part = self.buckets.entry(bucket(user.account())).or_default();
                 part.delete(node, user)
             }
@@ -306,8 +306,12 @@ impl Store for Memory {
         self.later(move || self.sessions_now(account))
     }
 
-    fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
-        self.later(move || self.evict_now(node, eviction))
+    fn evict<'a>(&'a self, node: &'a str, evictions: &'a [String]) -> Later<'a, ()> {
+        self.later(move || {
+            evictions
+                .iter()
+                .try_for_each(|eviction| self.evict_now(node, eviction))
+        })
     }
 
     fn claim<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool> {

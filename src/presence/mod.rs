@@ -22,6 +22,7 @@
 
 mod core;
 mod directory;
+mod evictions;
 mod handle;
 mod job;
 mod keys;

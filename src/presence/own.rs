@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::oneshot;
 
+use super::job::Gone;
 use crate::message::User;
 
 /// A session of ours.
@@ -19,8 +20,22 @@ pub(super) struct Own {
     pub(super) generation: Option<u64>,
     /// Whether it may be stored.
     pub(super) attempted: bool,
+    /// Whether somebody may have lost it to us and not know.
+    pub(super) untold: bool,
     /// Hears when it is stored.
     pub(super) waiter: Option<oneshot::Sender<()>>,
+}
+
+impl Own {
+    /// What is to be removed of it.
+    pub(super) fn into_gone(self) -> Gone {
+        Gone {
+            user: self.user,
+            generation: self.generation,
+            untold: self.untold,
+            again: false,
+        }
+    }
 }
 
 /// Our sessions in one bucket, and how much of them the store has.

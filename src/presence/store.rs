@@ -47,8 +47,8 @@ pub(super) trait Store: Send + Sync + 'static {
         Box::pin(async { Ok(None) })
     }
 
-    /// Tells a node that others have taken the place of its session.
-    fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()>;
+    /// Tells a node that others have taken the place of its sessions.
+    fn evict<'a>(&'a self, node: &'a str, evictions: &'a [String]) -> Later<'a, ()>;
 
     /// Whether `by` is the one that clears up after a node.
     fn claim<'a>(&'a self, by: &'a str, node: &'a str) -> Later<'a, bool>;

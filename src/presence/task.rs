@@ -19,10 +19,10 @@ use super::{
 use crate::{config::FencedPolicy, engine::CloseReason, error::StoreError, notice::Notice};
 
 /// From the first failure to the next attempt.
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
+pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The longest time between two attempts.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How long the first write waits for others.
 const GATHER: Duration = Duration::from_millis(1);
@@ -37,7 +37,7 @@ const ROUND: u32 = 4;
 /// [`finish`](super::Presence::finish) is called, after it has removed what is left.
 #[must_use = "nothing is stored until `run` is polled"]
 pub(crate) struct PresenceTask {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl PresenceTask {
@@ -56,9 +56,9 @@ impl PresenceTask {
             () = self.inspections() => {}
             () = self.fences() => {}
             () = self.reaps() => {}
+            () = self.evictions() => {}
         }
-        // Who cannot be told finds out by the lease.
-        drop(timeout(self.shared.settings.command_timeout, self.leave()).await);
+        self.leave().await;
     }
 
     async fn beats(&self) {
@@ -87,7 +87,7 @@ impl PresenceTask {
                 }
             };
             self.shared.news.notify_one();
-            self.handle(changes).await;
+            self.handle(changes);
             let (state, others) = self.shared.core.lock().state().among_all();
             self.shared.settings.metrics.presence(state, others);
             self.shared.beats.send_modify(|beats| *beats += 1);
@@ -148,7 +148,7 @@ impl PresenceTask {
             self.shared.trouble.notify_one();
         }
         let changes = self.shared.core.lock().settle(now(), epoch, jobs, results);
-        self.handle(changes).await;
+        self.handle(changes);
     }
 
     /// Asks for what was not reached until it is, while everything else goes on.
@@ -173,10 +173,10 @@ impl PresenceTask {
         }
     }
 
-    async fn handle(&self, changes: Vec<Change>) {
+    fn handle(&self, changes: Vec<Change>) {
         for change in changes {
             match change {
-                Change::Of(event) => self.handle_event(event).await,
+                Change::Of(event) => self.handle_event(event),
                 Change::Nonsense(what) => {
                     self.shared.notices.post(Notice::PresenceInvalid { what })
                 }
@@ -195,7 +195,7 @@ impl PresenceTask {
         }
     }
 
-    async fn handle_event(&self, event: Event) {
+    fn handle_event(&self, event: Event) {
         let notices = &self.shared.notices;
         match event {
             Event::Stored(user, generation) => notices.post(Notice::Join { user, generation }),
@@ -207,17 +207,16 @@ impl PresenceTask {
                 }
             }
             Event::Displaced(user, other, generation) => match Entry::parse(&other) {
-                Some(entry) if *entry.node != **self.shared.core.lock().node() => {
+                Some(entry) => {
                     let eviction = eviction(&user, &entry.sid, generation);
-                    // The other node finds out when it writes again, if not now.
-                    drop(self.shared.store.evict(&entry.node, &eviction).await);
+                    self.evict(entry.node, eviction);
                 }
-                Some(_) => {}
                 None => {
                     let what = format!("entry of {:?}", user.account());
                     notices.post(Notice::PresenceInvalid { what });
                 }
             },
+            Event::Usurped(user, generation) => self.evict_everywhere(&user, generation),
             Event::ConnectFailed(user, error) => self.shared.tell_failure(&user, &error, true),
             Event::DisconnectFailed(user, error) => self.shared.tell_failure(&user, &error, false),
         }
@@ -319,15 +318,23 @@ impl PresenceTask {
         true
     }
 
+    /// The last word comes first: with it nothing of this node counts any more, whatever becomes of
+    /// the rest. Who cannot be told finds out by the lease.
     async fn leave(&self) {
-        while self.write_batch().await {}
         let (node, last, known) = {
-            let core = self.shared.core.lock();
+            let mut core = self.shared.core.lock();
+            core.directory.end();
             (Arc::clone(core.node()), core.last_lease(), core.was_known())
         };
+        let time = self.shared.settings.command_timeout;
         if known {
-            drop(self.shared.store.leave(&node, &last).await);
+            drop(timeout(time, self.shared.store.leave(&node, &last)).await);
         }
+        let rest = async {
+            self.send_evictions().await;
+            while self.write_batch().await {}
+        };
+        drop(timeout(time, rest).await);
     }
 }
 

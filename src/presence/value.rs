@@ -69,6 +69,19 @@ pub(super) struct Lease {
     pub(super) sessions: u64,
     /// How other nodes reach it, if it says so.
     pub(super) reach: Option<Arc<Reach>>,
+    /// What else stands in the row, and nobody here understands.
+    pub(super) rest: Option<Rest>,
+}
+
+/// The end of a row that is not understood: kept, because a row is known by all of its text.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Rest(Box<str>);
+
+/// It may hold a key.
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Rest").finish_non_exhaustive()
+    }
 }
 
 impl Lease {
@@ -80,6 +93,7 @@ impl Lease {
             draining,
             sessions,
             reach,
+            rest,
         } = self;
         let state = match (dead, draining) {
             (true, _) => "dead",
@@ -87,14 +101,15 @@ impl Lease {
             (false, false) => "up",
         };
         let row = format!("{VERSION}|{epoch}|{seq}|{state}|{sessions}");
-        match reach {
-            Some(reach) => format!("{row}|{}", reach.encode()),
-            None => row,
+        match (reach, rest) {
+            (Some(reach), _) => format!("{row}|{}", reach.encode()),
+            (None, Some(Rest(rest))) => format!("{row}|{rest}"),
+            (None, None) => row,
         }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(8, '|');
+        let mut parts = text.splitn(6, '|');
         let version = parts.next()?;
         let epoch = number(parts.next()?)?;
         let seq = number(parts.next()?)?;
@@ -105,19 +120,19 @@ impl Lease {
             _ => return None,
         };
         let sessions = number(parts.next()?)?;
-        let reach = match (parts.next(), parts.next()) {
-            (None, _) => None,
-            (Some(uri), Some(key)) => Some(Arc::new(Reach::parse(uri, key)?)),
-            (Some(_), None) => return None,
-        };
-        let complete = version == VERSION && parts.next().is_none();
-        complete.then_some(Self {
+        let rest = parts.next();
+        // Whose address is bad cannot be dialled, but lives.
+        let reach = rest.and_then(|rest| rest.split_once('|'));
+        let reach = reach.and_then(|(uri, key)| Reach::parse(uri, key));
+        let rest = rest.filter(|_| reach.is_none());
+        (version == VERSION).then(|| Self {
             epoch,
             seq,
             dead,
             draining,
             sessions,
-            reach,
+            reach: reach.map(Arc::new),
+            rest: rest.map(|rest| Rest(rest.into())),
         })
     }
 }
@@ -165,6 +180,7 @@ mod tests {
                 draining,
                 sessions: 100,
                 reach,
+                rest: None,
             };
             assert_eq!(Lease::parse(&lease.encode()), Some(lease));
         }
@@ -193,19 +209,24 @@ mod tests {
 
     #[test]
     fn what_is_no_lease_is_not_read() {
-        for bad in [
-            "",
-            "1|1|1|up",
-            "2|1|1|up|0",
-            "1|1|1|well|0",
+        for bad in ["", "1|1|1|up", "2|1|1|up|0", "1|1|1|well|0", "1|x|1|up|0"] {
+            assert_eq!(Lease::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_advertises_nonsense_lives_all_the_same() {
+        for odd in [
             "1|1|1|up|0|",
-            "1|x|1|up|0",
             "1|1|1|up|0|http://a",
             "1|1|1|up|0|http://a|AAAAAAAAAAAAAAAAAAAAA",
             "1|1|1|up|0|https://a|AAAAAAAAAAAAAAAAAAAAAA",
             "1|1|1|up|0|http://a|AAAAAAAAAAAAAAAAAAAAAA|",
         ] {
-            assert_eq!(Lease::parse(bad), None, "{bad}");
+            let lease = Lease::parse(odd).unwrap();
+            assert_eq!(lease.reach, None, "{odd}");
+            assert_eq!(lease.encode(), odd, "it is known by its row");
+            assert!(!format!("{lease:?}").contains("AAA"));
         }
     }
 

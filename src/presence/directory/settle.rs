@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{
-        job::{Job, Reply},
+        job::{Gone, Job, Reply},
         keys::{BUCKETS, bucket},
         own::{Bucket, Clock, Phase},
     },
@@ -24,13 +24,13 @@ impl Directory {
             (job, Err(error @ StoreError::Unreachable(_))) => self.not_reached(job, error, events),
             (job, Ok(Reply::Late { time })) => self.came_late(job, Clock::new(now, time)),
             (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
-            (Job::Delete { user }, Ok(Reply::Delete { marker, generation })) => {
-                let bucket = self.bucket_of(&user);
+            (Job::Delete(gone), Ok(Reply::Delete { marker, generation })) => {
+                let bucket = self.bucket_of(&gone.user);
                 match marker {
                     Some(marker) => bucket.note_marker(&marker),
                     None => bucket.note_loss(),
                 }
-                events.extend(generation.map(|generation| Event::Removed(user, generation)));
+                gone.tell(generation, events);
             }
             (Job::Commit { bucket, .. }, Ok(Reply::Commit { marker, done, time })) => {
                 let bucket = &mut self.buckets[usize::from(bucket)];
@@ -53,16 +53,16 @@ impl Directory {
                 bucket.note_refusal();
                 events.push(Event::ConnectFailed(user, error));
             }
-            (Job::Delete { user }, Err(error)) => {
-                events.push(Event::DisconnectFailed(user.clone(), error));
+            (Job::Delete(gone), Err(error)) => {
+                events.push(Event::DisconnectFailed(gone.user.clone(), error));
                 self.deletes += 1;
-                self.refused.push(user);
+                self.refused.push(gone);
             }
             (Job::Commit { bucket, .. } | Job::Uncommit { bucket }, Err(_)) => {
                 self.buckets[usize::from(bucket)].note_refusal();
             }
             (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
-            (Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. }, _) => {}
+            (Job::Uncommit { .. } | Job::Delete(_) | Job::Commit { .. }, _) => {}
         }
     }
 
@@ -77,9 +77,10 @@ impl Directory {
         for job in jobs {
             match job {
                 Job::Put { user, .. } => self.put_failed(user, error, events),
-                Job::Delete { user } => {
-                    events.push(Event::DisconnectFailed(user.clone(), error.clone()));
-                    self.push_delete(user);
+                Job::Delete(gone) => {
+                    let user = gone.user.clone();
+                    events.push(Event::DisconnectFailed(user, error.clone()));
+                    self.push_delete(gone.once_more());
                 }
                 Job::Commit { .. } => {}
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
@@ -93,7 +94,7 @@ impl Directory {
         let (index, put) = match job {
             Job::Put { user, force, .. } => (bucket(user.account()), Some((user, force))),
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => (bucket, None),
-            Job::Delete { .. } => return,
+            Job::Delete(_) => return,
         };
         let hasher = self.hasher.clone();
         let bucket = &mut self.buckets[usize::from(index)];
@@ -119,11 +120,12 @@ impl Directory {
                 self.put_failed(user, &error, events);
                 index
             }
-            Job::Delete { user } => {
+            Job::Delete(gone) => {
+                let user = gone.user.clone();
                 let index = bucket(user.account());
-                events.push(Event::DisconnectFailed(user.clone(), error.clone()));
+                events.push(Event::DisconnectFailed(user, error.clone()));
                 self.deletes += 1;
-                self.refused.push(user);
+                self.refused.push(gone.once_more());
                 index
             }
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => bucket,
@@ -145,6 +147,7 @@ impl Directory {
         let hasher = self.hasher.clone();
         if let Some(own) = self.bucket_of(&user).get_mut(&user, &hasher) {
             own.waiter = None;
+            own.untold |= own.attempted;
             if own.generation.is_none() {
                 events.push(Event::ConnectFailed(user, error.clone()));
             }
@@ -171,9 +174,9 @@ impl Directory {
             return;
         }
         found.start_over();
-        let there = |user: &mut User| bucket(user.account()) == index;
-        let users = self.refused.extract_if(.., there);
-        self.queue.extend(users.map(Fresh::Delete));
+        let there = |gone: &mut Gone| bucket(gone.user.account()) == index;
+        let gone = self.refused.extract_if(.., there);
+        self.queue.extend(gone.map(Fresh::Delete));
     }
 
     fn put_done(&mut self, user: User, reply: Reply, events: &mut Vec<Event>) {
@@ -205,9 +208,32 @@ impl Directory {
                 // Who waited may have gone away.
                 let _ = waiter.send(());
             }
+            if std::mem::take(&mut own.untold) {
+                events.push(Event::Usurped(user.clone(), generation));
+            }
             if own.generation.replace(generation).is_none() {
                 events.push(Event::Stored(user, generation));
             }
+        }
+    }
+}
+
+impl Gone {
+    /// It is removed, now with this generation, or before.
+    fn tell(self, generation: Option<u64>, events: &mut Vec<Event>) {
+        if let Some(generation) = generation.filter(|_| self.untold) {
+            events.push(Event::Usurped(self.user.clone(), generation));
+        }
+        let before = self.generation.filter(|_| self.again);
+        if let Some(generation) = generation.or(before) {
+            events.push(Event::Removed(self.user, generation));
+        }
+    }
+
+    fn once_more(self) -> Self {
+        Self {
+            again: true,
+            ..self
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
                 followers: texts(followers)?,
             })
         }
-        Job::Delete { .. } => {
+        Job::Delete(_) => {
             let [marker, generation] = array(value)?;
             let generation = some(text(generation)?);
             Ok(Reply::Delete {

@@ -9,7 +9,7 @@ use crate::{
     message::User,
     presence::{
         core::CHECKS,
-        job::{Beat, Job, Lookup, Table},
+        job::{Beat, Gone, Job, Lookup, Table},
         keys::{Keys, bucket, member, parse_member},
         liveness::Corpse,
         store::{Later, Reaped, Store, Written},
@@ -87,7 +87,7 @@ impl RedisStore {
                 put.arg(member(user.session(), ""));
                 put
             }
-            Job::Delete { user } => {
+            Job::Delete(Gone { user, .. }) => {
                 let mut delete = self.on_entry(&scripts.delete, node, user, []);
                 delete.arg(user.session()).arg(node).arg(user.sid());
                 delete.arg(member(user.account(), user.session()));
@@ -297,11 +297,11 @@ impl Store for RedisStore {
         })
     }
 
-    fn evict<'a>(&'a self, node: &'a str, eviction: &'a str) -> Later<'a, ()> {
+    fn evict<'a>(&'a self, node: &'a str, evictions: &'a [String]) -> Later<'a, ()> {
         Box::pin(async move {
             let key = self.keys.evictions(node);
             let mut push = cmd("RPUSH");
-            push.arg(&key).arg(eviction);
+            push.arg(&key).arg(evictions);
             let mut expire = cmd("EXPIRE");
             expire.arg(&key).arg(EVICTIONS);
             for done in self.link.call_all(vec![push, expire]).await? {

@@ -56,6 +56,7 @@ impl Observer {
                     let reach = Reach::new(format!("http://{host}"));
                     Arc::new(reach)
                 }),
+                rest: None,
             };
             (Arc::from(*node), lease)
         };
@@ -205,4 +206,25 @@ fn who_is_dead_or_does_not_advertise_is_not_reached() {
     observer.watch_stop("at-one", &["at-two", "shy"], &["at-one"]);
     assert_eq!(observer.reached("at-o"), None);
     assert_eq!(observer.reached("at-t"), Some("http://two"));
+}
+
+#[test]
+fn while_a_row_moves_that_cannot_be_read_nothing_is_settled() {
+    let mut observer = Observer::of(&["a"]);
+    assert!(observer.liveness.is_settled(observer.now));
+    let mut told = 0;
+    for seq in 0..30 {
+        observer.beat(&["a"], &[]);
+        let row = vec![("b".to_owned(), format!("2|{seq}"))];
+        told += observer.liveness.handle_strange(row).len();
+        assert!(!observer.liveness.is_settled(observer.now));
+    }
+    assert_eq!(told, 1, "once a node");
+
+    for _ in 0..10 {
+        observer.beat(&["a"], &[]);
+        let row = vec![("b".to_owned(), "2|29".to_owned())];
+        observer.liveness.handle_strange(row);
+    }
+    assert!(observer.liveness.is_settled(observer.now), "it is dead");
 }

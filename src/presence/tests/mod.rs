@@ -1,5 +1,7 @@
+mod doubt;
 mod liveness;
 mod model;
+mod odd;
 mod task;
 
 use std::time::Instant;

@@ -232,7 +232,7 @@ impl World {
                 Ok(table) => node.core.handle_table(now, table),
                 Err(error) => node.core.handle_loss(error),
             };
-            node.handle(&store, changes);
+            node.handle(&store, now, changes);
             if !node.core.wants_beat() {
                 node.next_beat = now + PERIODS.lease;
             }
@@ -258,7 +258,7 @@ impl World {
                 self.trouble = now;
             }
             let changes = node.core.settle(now, epoch, jobs, results);
-            node.handle(&store, changes);
+            node.handle(&store, now, changes);
         }
         if node.core.is_settled(now) {
             let corpses = node.core.liveness.corpses(now);
@@ -425,7 +425,7 @@ impl World {
 }
 
 impl Node {
-    fn handle(&mut self, store: &Memory, changes: Vec<Change>) {
+    fn handle(&mut self, store: &Memory, now: Instant, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::Of(Event::Superseded(user)) => {
@@ -439,6 +439,11 @@ impl Node {
                     if entry.node != *self.core.node() {
                         let eviction = eviction(&user, &entry.sid, generation);
                         let _ = store.evict_now(&entry.node, &eviction);
+                    }
+                }
+                Change::Of(Event::Usurped(user, generation)) => {
+                    for peer in self.core.peers(now) {
+                        let _ = store.evict_now(&peer, &eviction(&user, "", generation));
                     }
                 }
                 Change::Outlived(epoch) => self.outlived = epoch,

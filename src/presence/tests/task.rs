@@ -1,11 +1,17 @@
 //! The handle and its task against a store in this process, in paused time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::super::{Find, Presence, PresenceState, memory::Memory};
+use super::{
+    super::{Find, Presence, PresenceState, memory::Memory, store::Store},
+    odd::Odd,
+};
 use crate::{
     config::{FencedPolicy, PresenceSettings},
     engine::CloseReason,
@@ -22,7 +28,7 @@ struct Node {
 }
 
 impl Node {
-    fn start(name: &str, store: &Memory) -> Self {
+    fn start(name: &str, store: &(impl Store + Clone)) -> Self {
         Self::with(name, store, PresenceSettings::default())
     }
 
@@ -35,7 +41,7 @@ impl Node {
         Self::with(name, store, settings)
     }
 
-    fn with(name: &str, store: &Memory, settings: PresenceSettings) -> Self {
+    fn with(name: &str, store: &(impl Store + Clone), settings: PresenceSettings) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let superseded = Arc::new(Mutex::new(Vec::new()));
         let mut board = Noticeboard::new();
@@ -99,7 +105,7 @@ async fn an_entry_is_stored_before_anybody_waits_in_vain() {
     );
     assert_eq!(one.names(), ["presence::online", "presence::join"]);
     one.presence.disconnect(&ann());
-    pass(Duration::from_millis(1)).await;
+    pass(Duration::from_millis(10)).await;
     assert_eq!(two.presence.find("ann", "s1").await, Find::NotFound);
     assert_eq!(one.names().last(), Some(&"presence::leave"));
 }
@@ -305,6 +311,33 @@ async fn a_task_that_never_ran_keeps_nobody_waiting() {
         Arc::new(|_: &User, _| {}),
     );
     drop(task.run());
-    let finished = tokio::time::timeout(Duration::from_secs(5), presence.finish());
+    let finished = timeout(Duration::from_secs(5), presence.finish());
     assert_eq!(finished.await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_word_is_said_whatever_keeps_the_rest() {
+    let store = Odd::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(one.connect(&ann()).await);
+    store.silent.store(true, Ordering::Relaxed);
+    one.presence.disconnect(&ann());
+
+    let finished = timeout(Duration::from_millis(600), one.presence.finish()).await;
+
+    assert!(finished.is_err(), "it tries to remove what is left");
+    assert_eq!(two.presence.find("ann", "s1").await, Find::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_displaced_is_told_however_often_that_fails() {
+    let store = Odd::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(Duration::from_secs(5)).await;
+    assert!(one.connect(&ann()).await);
+    store.failures.store(5, Ordering::Relaxed);
+    assert!(two.connect(&User::new("ann", "s1", "sid2")).await);
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(*one.superseded.lock(), [ann()]);
 }
