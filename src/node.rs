@@ -34,6 +34,8 @@ use std::{
     },
 };
 
+use tokio::sync::watch as signal;
+
 pub(crate) use self::memory::Memory;
 pub use self::{follow::FollowError, watch::Watch};
 use self::{follow::Follows, route::Routes};
@@ -59,6 +61,8 @@ pub(crate) struct Node {
     /// The way to other nodes.
     routes: Arc<Routes>,
     follows: Arc<Follows>,
+    /// Dropped with the node: nobody looks after its follows any more.
+    _following: signal::Sender<()>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
     /// Bytes of the largest message, once a service was made.
@@ -76,8 +80,10 @@ impl Node {
         let registry = Arc::new(Registry::new());
         let routes = Routes::new(&id, &registry);
         let tails = Arc::default();
+        let (following, over) = signal::channel(());
         Self {
-            follows: Follows::new(&tails, &registry, &routes, notices.clone()),
+            follows: Follows::new(&tails, &registry, &routes, notices.clone(), over),
+            _following: following,
             id: id.into(),
             registry,
             tails,

@@ -70,8 +70,8 @@ where
         } else if settings.is_relay_path(path) {
             let (parts, body) = request.into_parts();
             match self.shared.check_relay(&parts) {
-                Ok(account) => {
-                    let next = self.shared.begin_relayed(parts, body, account);
+                Ok(whose) => {
+                    let next = self.shared.begin_relayed(parts, body, whose);
                     ResponseFuture::relayed(next, &self.shared)
                 }
                 Err(error) => {

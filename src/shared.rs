@@ -24,7 +24,7 @@ use crate::{
     node::Owner,
     notice::Notice,
     publish::Publishing,
-    relay::{Peer, Relay, Relaying},
+    relay::{Peer, Relay, Relaying, Whose},
     respond,
     transport::{PostBody, WebSocket, check_origin, wants_stream, wants_websocket},
 };
@@ -189,11 +189,11 @@ impl<M: MakeHandler> Shared<M> {
         answer: Option<Result<String, AccountError>>,
     ) -> Result<Next<B>, RequestError> {
         let claim = parse(&parts)?.account.map(Cow::into_owned);
-        let account = match answer {
-            Some(answer) => Some(gate::verify(answer, claim.as_deref())?),
-            None => claim,
+        let whose = match answer {
+            Some(answer) => Whose::Verified(gate::verify(answer, claim.as_deref())?),
+            None => claim.map_or(Whose::Nobody, Whose::Claimed),
         };
-        self.enter(parts, body, route, account)
+        self.enter(parts, body, route, whose)
     }
 
     /// Serves a request of which it is known whose it is.
@@ -202,13 +202,13 @@ impl<M: MakeHandler> Shared<M> {
         parts: Parts,
         body: B,
         route: Route,
-        account: Option<String>,
+        whose: Whose,
     ) -> Result<Next<B>, RequestError> {
         match route {
             Route::Handshake(transport) => {
                 // It may have taken a while to learn whose it is.
                 self.check_open()?;
-                let account = gate::usable(account.as_deref())?;
+                let account = gate::usable(whose.account())?;
                 let user = self.gate.user(account, &parts, |sid| self.stamp(sid))?;
                 match transport {
                     Transport::Polling => Ok(self.open_polling(&parts, user)),
@@ -216,11 +216,11 @@ impl<M: MakeHandler> Shared<M> {
                 }
             }
             Route::Get(connection) => {
-                check_account(&connection, account.as_deref())?;
+                check_account(&connection, whose.account())?;
                 Ok(Next::Get(connection.hold_get(now())?))
             }
             Route::Post(connection) => {
-                check_account(&connection, account.as_deref())?;
+                check_account(&connection, whose.account())?;
                 let post = connection.open_post(now())?;
                 let settings = &self.endpoint.settings;
                 let (bytes, packets) = (settings.max_payload(), settings.max_packets());
@@ -233,14 +233,14 @@ impl<M: MakeHandler> Shared<M> {
                 )?))
             }
             Route::Upgrade(connection) => {
-                check_account(&connection, account.as_deref())?;
+                check_account(&connection, whose.account())?;
                 self.upgrade(parts, connection)
             }
             Route::Release(connection) => {
                 connection.release_poll();
                 Ok(Next::Answer(respond::ok()))
             }
-            Route::Elsewhere(peer) => self.pass_on(parts, body, peer, account),
+            Route::Elsewhere(peer) => self.pass_on(parts, body, peer, whose),
         }
     }
 }

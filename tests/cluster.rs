@@ -8,8 +8,8 @@ use std::{convert::Infallible, time::Duration};
 
 use http::StatusCode;
 use primacron::{
-    Cluster, Find, Handle, Located, Message, Notices, Outcome, PresenceState, PrimacronLayer,
-    Refused, To, Wait,
+    Cluster, Find, FollowError, Handle, Located, Message, Notices, Outcome, PresenceState,
+    PrimacronLayer, Refused, To, User, Wait,
 };
 use support::{App, Polling, Ws, app, get, is_stuck, notice, settle, soon, tasks};
 use tokio::time::{Instant, sleep};
@@ -483,4 +483,40 @@ async fn nothing_is_left_of_nodes_that_are_gone() {
 fn a_node_of_another_cluster_cannot_be_killed() {
     let other = Cluster::new().layer().handle();
     Cluster::new().kill(&other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_ends_a_follow_that_the_directory_keeps() {
+    let cluster = Cluster::new();
+    let one = Node::start(&cluster).await;
+    sleep(SETTLED).await;
+    let _ann = one.connect("ann", "head").await;
+    let tail = User::new("ann", "tail", "");
+    one.handle.follow(&tail, "ann", "head").await.unwrap();
+    assert_eq!(one.handle.unfollow(&tail, "ann", "head").await, Ok(()));
+
+    cluster.cut_off();
+
+    let ended = one.handle.unfollow(&tail, "ann", "head").await;
+    assert_eq!(ended, Err(FollowError::Uncertain));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_ends_though_it_looks_who_follows() {
+    let before = tasks();
+    let cluster = Cluster::new();
+    let one = Node::start(&cluster).await;
+    sleep(SETTLED).await;
+    let ann = one.connect("ann", "head").await;
+    for number in 0..60 {
+        let tail = User::new("ann", &number.to_string(), "");
+        one.handle.follow(&tail, "ann", "head").await.unwrap();
+    }
+    sleep(14 * SECOND).await;
+    cluster.stall();
+    sleep(2 * SECOND).await;
+    drop((one, ann));
+    // Each question takes a second now.
+    sleep(10 * SECOND).await;
+    assert_eq!(tasks(), before);
 }

@@ -157,6 +157,20 @@ async fn nobody_is_there_on_any_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_without_a_name_is_nobody() {
+    let (_cluster, [one, two]) = two().await;
+    let mut ann = two.connect("ann", "s").await;
+    let nobody = To::session("ann", "");
+    for wait in [Wait::enqueued(SECOND), Wait::written(SECOND)] {
+        assert_eq!(one.forward("", "hello", wait).await, Outcome::NoSession);
+    }
+    let sent = one.handle.send(nobody, "news", ("hello",)).await.unwrap();
+    assert_eq!((sent.queued, sent.refused, sent.unreached), (0, 0, 0));
+    one.handle.try_send(nobody, "news", ("hello",)).unwrap();
+    assert!(is_stuck(ann.message()).await, "she is somebody");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_of_another_node_is_treated_by_its_policy() {
     let set = |layer: PrimacronLayer| {
         layer
@@ -225,6 +239,21 @@ async fn who_went_to_a_third_node_is_reached_by_one_detour() {
     settle().await;
     assert_eq!(one.forward("s", "gone", wait).await, Outcome::NoSession);
     assert_eq!(two.forward("s", "gone", wait).await, Outcome::NoSession);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_longer_than_the_detour_does_not_know_before() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let ann = two.connect("ann", "s").await;
+    one.forward("s", "before", Wait::written(SECOND)).await;
+    drop(ann);
+    settle().await;
+    let _ann = three.connect("ann", "s").await;
+    let large = "x".repeat(LARGE);
+    three.forward("s", &large, Wait::enqueued(SECOND)).await;
+    let start = Instant::now();
+    let outcome = one.forward("s", "late", Wait::written(20 * SECOND)).await;
+    assert_eq!((outcome, start.elapsed()), (Outcome::Unknown, 20 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,6 +432,90 @@ async fn a_follower_may_go_to_another_node_and_is_told_what_it_missed() {
     let gap = json!({"event": "follow::gap", "args": ["head", 3]});
     assert_eq!(tail.message().await, gap);
     assert_eq!(tail.message().await, say("4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_is_noticed_when_the_other_one_goes_to_another_node() {
+    let (_cluster, [one, two, three]) = nodes(|layer| layer).await;
+    let mut notices = one.handle.notices();
+    let mut head = one.connect("ann", "head").await;
+    let tail = two.connect("ann", "tail").await;
+    one.handle
+        .follow(&User::new("ann", "tail", ""), "ann", "head")
+        .await
+        .unwrap();
+    drop(tail);
+    settle().await;
+    for n in 0..3 {
+        head.emit("say", json!([n.to_string()])).await;
+    }
+    sleep(SECOND).await;
+    drop(head);
+    settle().await;
+    let _head = three.connect("ann", "head").await;
+    let gap = notice(&mut notices, "follow::gap").await;
+    assert!(
+        matches!(gap, Notice::FollowGap { missed: 3, .. }),
+        "{gap:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_not_all_nodes_cannot_end_for_sure() {
+    let (cluster, [one, _two]) = two().await;
+    let _head = one.connect("ann", "head").await;
+    let ann = User::new("ann", "tail", "");
+    one.handle.follow(&ann, "ann", "head").await.unwrap();
+    let new = Node::of(cluster.layer());
+    let ended = new.handle.unfollow(&ann, "ann", "head").await;
+    assert_eq!(ended, Err(FollowError::Uncertain));
+    until_sees(&new, 3).await;
+    let ended = new.handle.unfollow(&ann, "ann", "head").await;
+    assert_eq!(ended, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_request_reaches_the_others() {
+    let (cluster, [one, _two]) = two().await;
+    let mut ann = one.connect("ann", "s").await;
+    let to = To::session("ann", "s");
+    let wait = Wait::enqueued(SECOND);
+
+    // Whoever speaks first begins: the others see it though nobody asked it for anything.
+    let forwards = Node::of(cluster.layer());
+    forwards.forward("s", "early", wait).await;
+    until_sees(&one, 3).await;
+    let sends = Node::of(cluster.layer());
+    sends.handle.send(to, "news", ("early",)).await.unwrap();
+    until_sees(&one, 4).await;
+    let tries = Node::of(cluster.layer());
+    tries.handle.try_send(to, "news", ("early",)).unwrap();
+    until_sees(&one, 5).await;
+
+    sleep(10 * SECOND).await;
+    for node in [&forwards, &sends, &tries] {
+        let sent = node.handle.try_send(to, "news", ("late",)).unwrap();
+        assert_eq!((sent.unreached, sent.passed_on), (0, true));
+    }
+    let mut late = 0;
+    while late < 3 {
+        late += usize::from(soon(ann.message()).await == news("late"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_begin_yet_says_so() {
+    let (cluster, [one, _two]) = two().await;
+    let mut ann = one.connect("ann", "s").await;
+    // It has no rules and no service yet.
+    let handle = cluster.layer().handle();
+    for to in [To::session("ann", "s"), To::Account("ann"), To::All] {
+        let sent = handle.try_send(to, "news", ()).unwrap();
+        assert_eq!((sent.unreached, sent.passed_on), (1, false));
+        let sent = handle.send(to, "news", ()).await.unwrap();
+        assert_eq!(sent.unreached, 1);
+    }
+    assert!(is_stuck(ann.message()).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -375,11 +375,31 @@ async fn a_node_that_goes_away_leaves_no_tunnel() {
     let mut ws = upgrade(&two, &client).await;
     echoes(&mut ws, "a").await;
     two.handle.drain(Duration::from_secs(1)).await;
-    assert_eq!(ws.until_closed().await, None);
+    assert_eq!(ws.until_closed().await, Some(1000));
     until("its connection is over", async || {
         (one.handle.count(To::All) == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_tunnels_of_a_node_that_goes_away_end_one_by_one_and_it_waits_for_them() {
+    let (_redis, one, two) = two_nodes().await;
+    let (first, second) = (Polling::connect(&one).await, Polling::connect(&one).await);
+    let mut first = upgrade(&two, &first).await;
+    let mut second = upgrade(&two, &second).await;
+    echoes(&mut first, "a").await;
+    echoes(&mut second, "a").await;
+
+    let handle = two.handle.clone();
+    let drain = tokio::spawn(async move { handle.drain(Duration::from_secs(3600)).await });
+    assert_eq!(first.until_closed().await, Some(1000));
+    for number in 0..100 {
+        echoes(&mut second, &number.to_string()).await;
+    }
+    assert!(!drain.is_finished(), "the second one is still there");
+    drop(second);
+    drain.await.unwrap();
 }
 
 /// HTTP/2 opens a websocket in another way than the one that nodes speak with one another.
@@ -622,6 +642,69 @@ async fn the_account_is_decided_where_the_client_speaks_and_counts_everywhere() 
     client.echoes(&two, &two, "it goes on").await;
     client.query.push_str("&account=bob");
     assert_eq!(client.get(&two).await.0, 403);
+}
+
+#[tokio::test]
+async fn who_verifies_accounts_takes_no_word_of_a_node_that_does_not() {
+    let redis = Redis::start().await;
+    let advertising = |address: SocketAddr| layer(&redis).advertise(&format!("http://{address}"));
+    let strict = Node::with(|address| advertising(address).account(login), |app| app).await;
+    let lax = Node::start(&redis).await;
+    until_met(&[&strict, &lax]).await;
+    let client = Polling::connect_as(&strict, "", "login: ann\r\n").await;
+    let claimed = format!("{}&account=ann", client.query);
+    for query in [&client.query, &claimed] {
+        for method in ["GET", "POST"] {
+            let head = format!("{method} {query}");
+            let (status, body) = ask(&lax, &head, "login: ann\r\n", "3").await;
+            assert_eq!(status, 403, "{head}");
+            assert!(body.contains("account is not verified"), "{body}");
+        }
+        let upgrade = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let query = query.replace("polling", "websocket");
+        let request =
+            format!("GET {query} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n{upgrade}\r\n");
+        let mut stream = TcpStream::connect(lax.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 403");
+    }
+    client.echoes(&strict, &strict, "it goes on").await;
+
+    let theirs = Polling::connect_as(&lax, "&account=ann", "login: ann\r\n").await;
+    theirs
+        .echoes(&strict, &strict, "what is verified is enough")
+        .await;
+}
+
+#[tokio::test]
+async fn who_verifies_accounts_lets_the_polls_of_others_go() {
+    let redis = Redis::start().await;
+    let start = || {
+        Node::with(
+            |address| {
+                layer(&redis)
+                    .account(login)
+                    .advertise(&format!("http://{address}"))
+            },
+            |app| app,
+        )
+    };
+    let (one, two) = (start().await, start().await);
+    until_met(&[&one, &two]).await;
+    let client = Polling::connect_as(&one, "", "login: ann\r\n").await;
+    let before = one.dialled();
+    let drain = async {
+        until("the poll is relayed", async || {
+            (one.dialled() > before).then_some(())
+        })
+        .await;
+        two.handle.drain(Duration::from_secs(1)).await;
+    };
+    let (poll, ()) = tokio::join!(client.get(&two), drain);
+    assert_eq!(poll, (200, "6".to_owned()));
 }
 
 #[tokio::test]

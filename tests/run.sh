@@ -109,17 +109,17 @@ part_frameworks() {
 
 # PRIMACRON_NODE names another program to test in place of the example.
 part_client() {
-  local node=${PRIMACRON_NODE:-$target/release/examples/node}
-  if [ -z "${PRIMACRON_NODE:-}" ]; then step "The server" cargo build --release --example node; fi
+  local node=${PRIMACRON_NODE:-$target/debug/examples/node}
+  if [ -z "${PRIMACRON_NODE:-}" ]; then step "The server" cargo build --all-features --example node; fi
   tests "engine.io-client" client
 }
 
 # PRIMACRON_EXAMPLES names a folder with other programs to test in place of the examples.
 part_browser() {
-  local examples=${PRIMACRON_EXAMPLES:-$target/release/examples}
+  local examples=${PRIMACRON_EXAMPLES:-$target/debug/examples}
   ensure chromium chromium
   if [ -z "${PRIMACRON_EXAMPLES:-}" ]; then
-    step "The servers" cargo build --release --example node --example chat --example cluster
+    step "The servers" cargo build --all-features --example node --example chat --example cluster
   fi
   tests "Chromium" browser
 }

@@ -53,6 +53,26 @@ fn a_path_names_something_below_the_root() {
 }
 
 #[test]
+fn what_is_advertised_makes_an_address_with_the_path() {
+    const PROBLEM: &str =
+        "must be ASCII without |, and with what is advertised and the path at most 512 bytes";
+    let long = format!("/{}", "x".repeat(500));
+    for path in ["/a|b", "/caf\u{e9}", &long] {
+        let advertise = |layer: PrimacronLayer| layer.advertise("http://10.0.0.1:3000");
+        let text = panic_of(|layer| advertise(layer.path(path)));
+        assert_eq!(text, format!("advertise {PROBLEM}"), "{path}");
+        let text = panic_of(|layer| advertise(layer).path(path));
+        assert_eq!(text, format!("path {PROBLEM}"), "{path}");
+
+        let config = serde_json::json!({"path": path, "advertise": "http://10.0.0.1:3000"});
+        let error = configure(&config.to_string()).unwrap_err();
+        assert_eq!(error.setting(), "advertise", "{path}");
+        drop(layer().path(path));
+    }
+    drop(layer().path("/a/b").advertise("http://10.0.0.1:3000/x"));
+}
+
+#[test]
 fn there_is_a_transport() {
     assert_eq!(
         panic_of(|layer| layer.transports(&[])),

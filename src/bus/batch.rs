@@ -4,15 +4,19 @@ use bytes::Bytes;
 
 use super::entry;
 
-/// What is to leave for one node with its next entry.
+/// What is to leave for one node with its next entries.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Calls that are in it have this label or a later one.
+    /// Calls that are in it have this number or a later one.
     pub(super) first: u64,
     bytes: Vec<u8>,
     /// Where the first item begins.
     start: usize,
     items: Vec<Waiting>,
+    /// Before this there is nothing to be left out.
+    stale: Option<Instant>,
+    /// Something is not to leave any more.
+    dropped: bool,
 }
 
 /// An item that waits.
@@ -34,6 +38,28 @@ pub(super) enum Kind {
     Dropped,
 }
 
+impl Waiting {
+    const fn until(&self) -> Option<Instant> {
+        match self.kind {
+            Kind::Posted(until) => Some(until),
+            Kind::Asked(_) | Kind::Answer | Kind::Dropped => None,
+        }
+    }
+}
+
+/// When the first of them is too late: they came in order.
+fn earliest(items: &[Waiting]) -> Option<Instant> {
+    items.iter().find_map(Waiting::until)
+}
+
+/// The calls among them that somebody may wait for.
+fn asked(items: &[Waiting]) -> impl DoubleEndedIterator<Item = u64> {
+    items.iter().filter_map(|item| match item.kind {
+        Kind::Asked(id) => Some(id),
+        _ => None,
+    })
+}
+
 impl Batch {
     pub(super) fn new(sender: &str, first: u64) -> Self {
         let bytes = entry::begin(sender);
@@ -42,6 +68,8 @@ impl Batch {
             start: bytes.len(),
             bytes,
             items: Vec::new(),
+            stale: None,
+            dropped: false,
         }
     }
 
@@ -56,7 +84,9 @@ impl Batch {
     pub(super) fn add(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         let end = self.bytes.len();
-        self.items.push(Waiting { end, kind });
+        let item = Waiting { end, kind };
+        self.stale = self.stale.or_else(|| item.until());
+        self.items.push(item);
     }
 
     /// Takes a call out; whether it was there.
@@ -65,20 +95,33 @@ impl Batch {
         let found = items.find(|item| item.kind == Kind::Asked(id));
         found.is_some_and(|item| {
             item.kind = Kind::Dropped;
+            self.dropped = true;
             true
         })
     }
 
+    /// Takes out the calls that are not to leave any more.
+    pub(super) fn retain_asked(&mut self, keep: impl Fn(u64) -> bool) {
+        for item in &mut self.items {
+            if let Kind::Asked(id) = item.kind
+                && !keep(id)
+            {
+                item.kind = Kind::Dropped;
+                self.dropped = true;
+            }
+        }
+    }
+
     /// Leaves out what is not to leave, or too late.
     pub(super) fn compact(&mut self, now: Instant) {
+        if !self.dropped && self.stale.is_none_or(|until| until >= now) {
+            return;
+        }
         let over = |item: &Waiting| match item.kind {
             Kind::Dropped => true,
             Kind::Posted(until) => until < now,
             Kind::Asked(_) | Kind::Answer => false,
         };
-        if !self.items.iter().any(over) {
-            return;
-        }
         let (mut from, mut to) = (self.start, self.start);
         let bytes = &mut self.bytes;
         self.items.retain_mut(|item| {
@@ -94,17 +137,39 @@ impl Batch {
             true
         });
         self.bytes.truncate(to);
+        self.dropped = false;
+        self.stale = earliest(&self.items);
     }
 
     /// Puts what came later behind it.
     pub(super) fn extend(&mut self, later: &Self) {
-        let shift = self.bytes.len() - later.start;
-        self.bytes.extend_from_slice(&later.bytes[later.start..]);
-        let shifted = later.items.iter().map(|item| Waiting {
-            end: item.end + shift,
+        self.put(&later.bytes[later.start..], later.start, &later.items);
+        self.stale = self.stale.or(later.stale);
+        self.dropped |= later.dropped;
+    }
+
+    /// Puts items behind the others that began elsewhere.
+    fn put(&mut self, bytes: &[u8], start: usize, items: &[Waiting]) {
+        let to = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.items.extend(items.iter().map(|item| Waiting {
+            end: item.end - start + to,
             kind: item.kind,
-        });
-        self.items.extend(shifted);
+        }));
+    }
+
+    /// Takes out what leaves with one entry: so many bytes, or one item if that is larger.
+    pub(super) fn take(&mut self, sender: &str, most: usize) -> Self {
+        let count = self.items.partition_point(|item| item.end <= most).max(1);
+        let items = self.items.split_off(count.min(self.items.len()));
+        let cut = self.items.last().map_or(self.start, |item| item.end);
+        let newest = asked(&self.items).last();
+        let mut rest = Self::new(sender, newest.map_or(self.first, |id| id + 1));
+        rest.put(&self.bytes[cut..], cut, &items);
+        rest.stale = earliest(&items);
+        rest.dropped = self.dropped;
+        self.bytes.truncate(cut);
+        std::mem::replace(self, rest)
     }
 
     /// Makes it an entry.
@@ -131,10 +196,7 @@ pub(super) struct Sealed {
 impl Sealed {
     /// The calls in it that somebody may wait for.
     pub(super) fn asked(&self) -> impl Iterator<Item = u64> {
-        self.items.iter().filter_map(|item| match item.kind {
-            Kind::Asked(id) => Some(id),
-            _ => None,
-        })
+        asked(&self.items)
     }
 
     /// Makes it a batch again: it never left.
@@ -143,7 +205,45 @@ impl Sealed {
             first: self.first,
             start: self.start,
             bytes: self.bytes.into(),
+            stale: earliest(&self.items),
+            dropped: false,
             items: self.items,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_is_looked_through_only_when_something_in_it_is_over() {
+        #[expect(clippy::disallowed_methods, reason = "time has to begin somewhere")]
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut batch = Batch::new("a", 0);
+        let (start, item) = (batch.len(), |bytes: &mut Vec<u8>| bytes.push(0));
+        let len = |batch: &Batch| batch.len() - start;
+        batch.add(Kind::Asked(1), item);
+        batch.add(Kind::Posted(now + second), item);
+        batch.add(Kind::Posted(now + 3 * second), item);
+
+        // As long as nothing is known to be over, what is over stays.
+        batch.items[0].kind = Kind::Dropped;
+        batch.compact(now + second);
+        assert_eq!(len(&batch), 3);
+        batch.compact(now + 2 * second);
+        assert_eq!(len(&batch), 1);
+        assert_eq!(batch.stale, Some(now + 3 * second));
+
+        batch.add(Kind::Asked(2), item);
+        assert!(batch.withdraw(2));
+        batch.compact(now);
+        assert_eq!(len(&batch), 1);
+        batch.compact(now + 4 * second);
+        assert!(batch.is_empty());
+        assert_eq!(batch.stale, None);
     }
 }

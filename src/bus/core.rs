@@ -25,6 +25,10 @@ const ANSWERS: usize = 2;
 /// The most that an answer takes.
 const ANSWER: usize = 64;
 
+/// What waits for a node leaves in entries of so many bytes at most, so that an inbox that is nearly
+/// full, or small, takes some of it. A larger item has an entry of its own.
+const ENTRY: usize = 1024 * 1024;
+
 /// How often a node that is written to is asked about whether it lives.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -36,12 +40,14 @@ pub(super) type Lives<'a> = &'a dyn Fn(&str) -> Life;
 
 /// One node's calls to the others, without a clock and without a transport.
 ///
-/// A destination has one entry under way at most; what comes meanwhile waits, and leaves as one
-/// entry with the next.
+/// A destination has one entry under way at most; what comes meanwhile waits, and leaves with
+/// the next, as much as one entry takes.
 #[derive(Debug)]
 pub(super) struct Core {
     node: Arc<str>,
     backlog: usize,
+    /// The most that an entry takes.
+    entry: usize,
     peers: HashMap<Arc<str>, Peer, RandomState>,
     next_call: u64,
     /// Who was written to while nobody looked after it.
@@ -67,12 +73,19 @@ impl Core {
         Self {
             node: node.into(),
             backlog,
+            entry: ENTRY,
             peers: HashMap::default(),
             next_call: 1,
             ready: Vec::new(),
             floor: 1,
             closing: false,
         }
+    }
+
+    /// The same with other entries.
+    #[cfg(test)]
+    pub(super) fn with_entry(self, entry: usize) -> Self {
+        Self { entry, ..self }
     }
 
     /// A call that nobody waits for.
@@ -145,7 +158,7 @@ impl Core {
                 peer.bury(&self.node);
             }
         }
-        let next = peer.next(now, &self.node);
+        let next = peer.next(now, &self.node, self.entry);
         peer.tended = next.is_some();
         next
     }

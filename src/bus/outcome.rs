@@ -182,19 +182,42 @@ impl Sent {
     pub(crate) fn add(&mut self, other: Result<Self, Unreached>) {
         match other {
             Ok(other) => {
-                self.queued += other.queued;
-                self.refused += other.refused;
-                self.unreached += other.unreached;
+                // Others may say any number.
+                self.queued = self.queued.saturating_add(other.queued);
+                self.refused = self.refused.saturating_add(other.refused);
+                self.unreached = self.unreached.saturating_add(other.unreached);
             }
-            Err(_) => self.unreached += 1,
+            Err(_) => self.unreached = self.unreached.saturating_add(1),
         }
     }
 
     pub(crate) fn count(&mut self, queued: bool) {
-        if queued {
-            self.queued += 1;
+        let counter = if queued {
+            &mut self.queued
         } else {
-            self.refused += 1;
-        }
+            &mut self.refused
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_numbers_of_others_can_be_added() {
+        let most = Sent {
+            queued: usize::MAX,
+            refused: usize::MAX,
+            unreached: usize::MAX,
+            passed_on: false,
+        };
+        let mut sent = most;
+        sent.add(Ok(most));
+        sent.add(Err(Unreached::Unknown));
+        sent.count(true);
+        sent.count(false);
+        assert_eq!(sent, most);
     }
 }

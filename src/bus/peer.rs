@@ -27,14 +27,12 @@ pub(super) struct Peer {
     /// The first number.
     since: u64,
     waiting: Batch,
-    /// That of the newest batch.
-    label: u64,
     under_way: Option<Sealed>,
     /// Whether the entry under way may have been appended by an attempt before this one.
     ambiguous: bool,
     /// When the entry under way was made.
     began: Instant,
-    calls: HashMap<u64, Asked, RandomState>,
+    calls: HashMap<u64, Waiter, RandomState>,
     /// Somebody looks after it.
     pub(super) tended: bool,
     /// The last attempt came to nothing.
@@ -44,14 +42,6 @@ pub(super) struct Peer {
     /// When it was last asked whether it lives.
     pub(super) looked: Option<Instant>,
     pub(super) used: Instant,
-}
-
-/// A call whose answer somebody waits for.
-#[derive(Debug)]
-struct Asked {
-    /// Says which batch it is in.
-    label: u64,
-    waiter: Waiter,
 }
 
 /// How far a call is.
@@ -70,7 +60,6 @@ impl Peer {
             seq: since,
             since,
             waiting: Batch::new(node, 0),
-            label: 0,
             under_way: None,
             ambiguous: false,
             began: now,
@@ -93,9 +82,14 @@ impl Peer {
         self.waiting.is_empty() && self.under_way.is_none()
     }
 
-    /// Whether so many bytes more may wait.
+    /// Whether so many bytes more may wait. What is under way may have to wait again.
     pub(super) fn has_room(&mut self, now: Instant, bytes: usize, backlog: usize) -> bool {
-        let fits = |waiting: &Batch| waiting.len().saturating_add(bytes) <= backlog;
+        let under_way = self
+            .under_way
+            .as_ref()
+            .map_or(0, |sealed| sealed.bytes.len());
+        let others = under_way.saturating_add(bytes);
+        let fits = |waiting: &Batch| waiting.len().saturating_add(others) <= backlog;
         if !fits(&self.waiting) {
             self.waiting.compact(now);
         }
@@ -106,16 +100,16 @@ impl Peer {
         self.waiting.add(kind, write);
     }
 
+    /// The number of a call is above those of all before it.
     pub(super) fn ask(&mut self, id: u64, waiter: Waiter, write: impl FnOnce(&mut Vec<u8>)) {
         self.waiting.add(Kind::Asked(id), write);
-        let label = self.label;
-        self.calls.insert(id, Asked { label, waiter });
+        self.calls.insert(id, waiter);
     }
 
     /// Nobody waits for that call any longer: what there is to be said of it.
     pub(super) fn give_up(&mut self, id: u64) -> Unreached {
         let asked = self.calls.remove(&id);
-        match asked.map(|asked| self.stage(asked.label)) {
+        match asked.map(|_| self.stage(id)) {
             Some(Stage::Waiting) => {
                 self.waiting.withdraw(id);
                 Unreached::Refused(Refused::BusOffline)
@@ -128,8 +122,8 @@ impl Peer {
         self.end(id, answered.map_err(Unreached::Refused));
     }
 
-    /// The entry that is to be appended now.
-    pub(super) fn next(&mut self, now: Instant, node: &str) -> Option<Bytes> {
+    /// The entry that is to be appended now, of so many bytes at most.
+    pub(super) fn next(&mut self, now: Instant, node: &str, most: usize) -> Option<Bytes> {
         if now.saturating_duration_since(self.began) > REPEATS {
             // Who waits for it has given up, and the other node may not know it any more.
             self.refused(Unreached::Unknown);
@@ -137,10 +131,12 @@ impl Peer {
         if self.under_way.is_none() {
             self.waiting.compact(now);
             if self.waiting.is_empty() {
+                // Without anything for it, nobody finds out whether it is reached again.
+                self.failing = false;
                 return None;
             }
             self.began = now;
-            let mut batch = self.take_waiting(node);
+            let mut batch = self.waiting.take(node, most);
             self.under_way = Some(batch.seal(self.seq, self.since));
         }
         self.under_way.as_ref().map(|sealed| sealed.bytes.clone())
@@ -174,38 +170,43 @@ impl Peer {
     /// An attempt failed; perhaps it was appended all the same.
     pub(super) fn failed(&mut self, perhaps: bool) {
         self.failing = true;
+        // It may be gone: the node was taken for dead meanwhile.
+        let Some(sealed) = self.under_way.take() else {
+            return;
+        };
         self.ambiguous |= perhaps;
         if self.ambiguous {
+            self.under_way = Some(sealed);
             return;
         }
         // It can still change, and its calls can be taken back.
-        if let Some(sealed) = self.under_way.take() {
-            let mut batch = sealed.open();
-            batch.extend(&self.waiting);
-            self.waiting = batch;
-        }
+        let mut batch = sealed.open();
+        // Who gave up meanwhile was told that it is not known.
+        batch.retain_asked(|id| self.calls.contains_key(&id));
+        batch.extend(&self.waiting);
+        self.waiting = batch;
     }
 
     /// The node is dead: nothing more leaves for it, and no answer comes.
     pub(super) fn bury(&mut self, node: &str) {
-        for (_, asked) in std::mem::take(&mut self.calls) {
-            let result = match self.stage(asked.label) {
+        for (id, waiter) in std::mem::take(&mut self.calls) {
+            let result = match self.stage(id) {
                 Stage::Waiting => Unreached::NodeGone,
                 Stage::UnderWay | Stage::Appended => Unreached::Unknown,
             };
-            let _ = asked.waiter.send(Err(result));
+            let _ = waiter.send(Err(result));
         }
         self.drop_all(node);
     }
 
     /// This node ends.
     pub(super) fn end_all(&mut self, node: &str) {
-        for (_, asked) in std::mem::take(&mut self.calls) {
-            let result = match self.stage(asked.label) {
+        for (id, waiter) in std::mem::take(&mut self.calls) {
+            let result = match self.stage(id) {
                 Stage::Waiting => Unreached::Refused(Refused::Closing),
                 Stage::UnderWay | Stage::Appended => Unreached::Unknown,
             };
-            let _ = asked.waiter.send(Err(result));
+            let _ = waiter.send(Err(result));
         }
         self.drop_all(node);
     }
@@ -215,17 +216,8 @@ impl Peer {
             // Its number may be taken.
             self.pass();
         }
-        if !self.waiting.is_empty() {
-            self.take_waiting(node);
-        }
+        self.waiting = Batch::new(node, self.waiting.first);
         self.failing = false;
-    }
-
-    fn take_waiting(&mut self, node: &str) -> Batch {
-        // Above those of all batches that this one was made of.
-        self.label += 1;
-        let later = Batch::new(node, self.label);
-        std::mem::replace(&mut self.waiting, later)
     }
 
     /// That number is used.
@@ -234,20 +226,20 @@ impl Peer {
         self.ambiguous = false;
     }
 
-    fn stage(&self, label: u64) -> Stage {
-        if label >= self.waiting.first {
+    fn stage(&self, id: u64) -> Stage {
+        if id >= self.waiting.first {
             return Stage::Waiting;
         }
         match &self.under_way {
-            Some(sealed) if label >= sealed.first => Stage::UnderWay,
+            Some(sealed) if id >= sealed.first => Stage::UnderWay,
             _ => Stage::Appended,
         }
     }
 
     fn end(&mut self, id: u64, result: Result<Answer, Unreached>) {
-        if let Some(asked) = self.calls.remove(&id) {
+        if let Some(waiter) = self.calls.remove(&id) {
             // Whoever waited may have gone away just now.
-            let _ = asked.waiter.send(result);
+            let _ = waiter.send(result);
         }
     }
 }

@@ -29,23 +29,12 @@ pub(crate) struct BusTask {
     shared: Arc<Shared>,
 }
 
-/// Says that the task is gone, however it went.
-struct Ended(Arc<Shared>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.core.lock().end();
-        self.0.ended.send_replace(true);
-    }
-}
-
 impl BusTask {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
     pub(crate) async fn run(self, deliver: Arc<dyn Deliver>) {
-        let _ended = Ended(Arc::clone(&self.shared));
         let mut ending = self.shared.ending.subscribe();
         let mut writes = pin!(self.writes());
         // What one read brings is delivered before its answers leave.
@@ -235,6 +224,14 @@ fn next(backoff: &mut Duration) -> Duration {
     let wait = *backoff;
     *backoff = (*backoff * 2).min(MAX_BACKOFF);
     wait
+}
+
+impl Drop for BusTask {
+    /// It is gone, however it went, and even if it never ran.
+    fn drop(&mut self) {
+        self.shared.core.lock().end();
+        self.shared.ended.send_replace(true);
+    }
 }
 
 impl std::fmt::Debug for BusTask {

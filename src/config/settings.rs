@@ -71,6 +71,10 @@ const MIN_PAYLOAD: usize = 16;
 /// Bytes of the largest message, unless somebody says otherwise.
 pub(crate) const MAX_PAYLOAD: usize = 1_000_000;
 
+/// What is wrong with an address of which other nodes could not read the lease.
+const UNREACHABLE: &str =
+    "must be ASCII without |, and with what is advertised and the path at most 512 bytes";
+
 /// Where events are published, below the endpoint.
 const PUBLISH: &str = "/broadcast";
 
@@ -126,6 +130,9 @@ impl Settings {
             && !bare.ends_with('/')
             && bare.parse().is_ok_and(|path| is_path(&path));
         check(usable, "path", "must begin with a slash and name something")?;
+        let advertised = self.advertised.as_deref();
+        let reached = advertised.is_none_or(|uri| is_address(&endpoint_at(uri, bare)));
+        check(reached, "path", UNREACHABLE)?;
         self.path = bare.into();
         Ok(())
     }
@@ -230,6 +237,8 @@ impl Settings {
         let uri = uri.strip_suffix('/').unwrap_or(uri);
         let usable = is_address(uri) && !uri.ends_with('/');
         check(usable, "advertise", "must be like http://10.0.0.1:3000")?;
+        let reached = is_address(&endpoint_at(uri, &self.path));
+        check(reached, "advertise", UNREACHABLE)?;
         self.advertised = Some(uri.into());
         Ok(())
     }
@@ -255,7 +264,7 @@ impl Settings {
 
     /// How other nodes reach the endpoint, if they may, with a new key.
     pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
-        let uri = format!("{}{}", self.advertised.as_deref()?, self.path);
+        let uri = endpoint_at(self.advertised.as_deref()?, &self.path);
         Some(Arc::new(Reach::new(uri)))
     }
 
@@ -351,6 +360,11 @@ fn without_default_port(origin: &str) -> &str {
         _ => return origin,
     };
     origin.strip_suffix(port).unwrap_or(origin)
+}
+
+/// Where other nodes find the endpoint.
+fn endpoint_at(advertised: &str, path: &str) -> String {
+    [advertised, path].concat()
 }
 
 fn is_authority(host: &str) -> bool {

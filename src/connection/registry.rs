@@ -2,8 +2,9 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use foldhash::fast::RandomState;
@@ -33,6 +34,8 @@ pub(crate) struct Registry {
     /// Nobody new is wanted.
     closing: AtomicBool,
     closes: Notify,
+    /// Over how many milliseconds those who are here leave.
+    spread: AtomicU64,
     /// Nobody says goodbye either.
     killed: AtomicBool,
 }
@@ -59,6 +62,7 @@ impl Registry {
             empty: Notify::new(),
             closing: AtomicBool::new(false),
             closes: Notify::new(),
+            spread: AtomicU64::new(0),
             killed: AtomicBool::new(false),
         }
     }
@@ -106,10 +110,32 @@ impl Registry {
         let mut sids = self.by_sid[shard(sid)].write();
         if let Ok(found) = sids.find_entry(sid, |entry| Arc::ptr_eq(entry, connection)) {
             found.remove();
-            if self.known.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.empty.notify_waiters();
-            }
+            self.leave();
         }
+    }
+
+    fn leave(&self) {
+        if self.known.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// Somebody whose connection is another node's; until it is dropped, this node is not empty.
+    pub(crate) fn guest(self: &Arc<Self>) -> Guest {
+        self.known.fetch_add(1, Ordering::Relaxed);
+        Guest(Arc::clone(self))
+    }
+
+    /// As [`begin_close`](Self::begin_close), for those who leave one by one over such a time.
+    pub(crate) fn begin_close_over(&self, spread: Duration) {
+        let millis = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        self.spread.store(millis, Ordering::Release);
+        self.begin_close();
+    }
+
+    /// Over what time those who are here leave, once nobody new is wanted.
+    pub(crate) fn spread(&self) -> Duration {
+        Duration::from_millis(self.spread.load(Ordering::Acquire))
     }
 
     /// From now on nobody new is wanted. Who is added all the same, because it was on its way,
@@ -208,6 +234,15 @@ impl Registry {
 
     fn sid_hash(&self, connection: &Arc<Connection>) -> u64 {
         self.hash(connection.user().sid())
+    }
+}
+
+/// See [`Registry::guest`].
+pub(crate) struct Guest(Arc<Registry>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

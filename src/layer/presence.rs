@@ -88,9 +88,14 @@ impl<M> PrimacronLayer<M> {
     /// account function, and what decides about accounts around it, runs on the node that the client
     /// speaks to.
     ///
+    /// A node with an account function answers 403 to what comes by way of a node without one: give
+    /// all of them one, or none.
+    ///
     /// Nodes speak plain HTTP with one another: the network between them must be yours. A relayed
-    /// websocket costs the node on its way two buffers of 8 KB beside the two connections. A node of
-    /// its own has nobody to relay to.
+    /// websocket costs the node on its way two buffers of 8 KB beside the two connections. When that
+    /// node is [drained](crate::Handle::drain), it stops reading such websockets one by one, over
+    /// three quarters of the window, and their own nodes close them; a message that is half on its way
+    /// is lost. A node of its own has nobody to relay to.
     #[must_use]
     #[track_caller]
     pub fn advertise(self, uri: &str) -> Self {

@@ -98,7 +98,12 @@ impl Porter {
         }
         let outcome = routes.forward(reach, letter, wait);
         reach.runtime.spawn(async move {
-            asker.answer(Answer::Forward(outcome.await));
+            let outcome = outcome.await;
+            // Perhaps only our patience is over. Who asked knows when his is, and that he does not
+            // know.
+            if outcome != Outcome::Unknown {
+                asker.answer(Answer::Forward(outcome));
+            }
         });
     }
 

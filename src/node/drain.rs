@@ -24,7 +24,7 @@ impl Handle {
     pub async fn drain(&self, window: Duration) {
         let node = self.owner.node();
         let window = window.min(LONGEST);
-        node.registry.begin_close();
+        node.registry.begin_close_over(window * 3 / 4);
         if let Some(presence) = node.presence.get() {
             presence.drain();
         }

@@ -1,4 +1,4 @@
-use super::{Handle, To};
+use super::{Handle, To, route::Reach};
 use crate::presence::{Find, Located, NodeInfo, Presence, PresenceState, Sessions, Uncertain};
 
 /// # Who is connected where
@@ -108,6 +108,16 @@ impl Handle {
             None if node.shares_directory() => Err(Uncertain),
             None => Ok(None),
         }
+    }
+
+    /// The way to other nodes, if this one is not alone. It begins now at the latest; without a
+    /// runtime, or a service, it cannot.
+    pub(super) fn reach(&self) -> Option<&Reach> {
+        let node = self.owner.node();
+        if node.shares_directory() && node.routes.reach().is_none() {
+            self.owner.begin_as_planned();
+        }
+        node.routes.reach()
     }
 
     fn located(&self, account: &str) -> Vec<Located> {

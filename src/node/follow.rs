@@ -40,8 +40,10 @@ pub(crate) struct Follows {
     notices: Noticeboard,
     codec: OnceLock<Arc<dyn Codec>>,
     heads: Mutex<HashMap<Name, Arc<Head>>>,
-    /// Dropped with the rest of the node; there while somebody looks after the heads.
+    /// There while somebody looks after the heads.
     sweeping: Mutex<Option<watch::Sender<()>>>,
+    /// Changes when the node is gone.
+    over: watch::Receiver<()>,
 }
 
 /// Account and session.
@@ -66,7 +68,9 @@ impl Handle {
     /// is gone for a minute follows nobody and is not followed any more. At most 64 sessions follow
     /// one. Copies are sent without waiting: when some were missed, because the follower was gone or
     /// did not read, it gets an event `follow::gap` with the other session and a number, at most so
-    /// many, before the next copy, and [`Notice::FollowGap`](crate::Notice::FollowGap) is given.
+    /// many, before the next copy, and [`Notice::FollowGap`](crate::Notice::FollowGap) is given. A
+    /// copy counts as heard once it is in the follower's queue: what is lost there with a
+    /// connection that breaks is no gap.
     ///
     /// # Errors
     ///
@@ -89,7 +93,7 @@ impl Handle {
         if node.registry.session(account, session).is_some() {
             return node.follows.add(account, session, follower.session()).await;
         }
-        let Some(reach) = node.routes.reach() else {
+        let Some(reach) = self.reach() else {
             return Err(self.alone(FollowError::NoSession, FollowError::Uncertain));
         };
         let found = match reach.presence.find(account, session).await {
@@ -115,7 +119,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When it could not be arranged.
+    /// When it could not be arranged everywhere: a node may be missing or did not answer, or the
+    /// directory was not reached. It may go on then.
     ///
     /// # Cancel safety
     ///
@@ -129,24 +134,39 @@ impl Handle {
         if follower.account() != account {
             return Err(FollowError::ForeignAccount);
         }
-        let follows = &self.owner.node().follows;
-        follows.remove(account, session, follower.session()).await;
-        let Some(reach) = self.owner.node().routes.reach() else {
-            return Ok(());
+        let follower = follower.session();
+        self.owner.node().follows.end(account, session, follower);
+        let Some(reach) = self.reach() else {
+            return self.alone(Ok(()), Err(FollowError::Uncertain));
         };
-        // It may be remembered by a node that the other session has left.
-        let (nodes, _) = reach.presence.peers();
+        let told = reach.tell_unfollowed(account, session, follower).await;
+        // At last: who looks after the pair writes it again.
+        let presence = &reach.presence;
+        let forgotten = presence.follow(account, session, &[follower], false).await;
+        told.and(forgotten.map_err(|_| FollowError::Uncertain))
+    }
+}
+
+impl Reach {
+    /// Lets all other nodes forget a pair: any that the other session has left may remember it.
+    async fn tell_unfollowed(
+        &self,
+        account: &str,
+        session: &str,
+        follower: &str,
+    ) -> Result<(), FollowError> {
+        let (nodes, settled) = self.presence.peers();
         let call = Call::Follow {
             account: account.into(),
             followed: session.into(),
-            follower: follower.session().into(),
+            follower: follower.into(),
             on: false,
         };
         let asked = nodes
             .iter()
-            .map(|node| reach.bus.ask(node, &call, reach.deadline));
+            .map(|node| self.bus.ask(node, &call, self.deadline));
         let asked: Vec<_> = asked.collect();
-        let mut ended = Ok(());
+        let mut ended = settled.then_some(()).ok_or(FollowError::Uncertain);
         for answer in futures_util::future::join_all(asked).await {
             if let Err(unreached) = answer {
                 ended = Err(Outcome::from(unreached).into());
@@ -162,6 +182,7 @@ impl Follows {
         registry: &Arc<Registry>,
         routes: &Arc<Routes>,
         notices: Noticeboard,
+        over: watch::Receiver<()>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tails: Arc::clone(tails),
@@ -171,6 +192,7 @@ impl Follows {
             codec: OnceLock::new(),
             heads: Mutex::default(),
             sweeping: Mutex::default(),
+            over,
         })
     }
 

@@ -33,6 +33,15 @@ pub(super) struct Peer {
     good_until: AtomicU64,
 }
 
+/// What of an account is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whom<'a> {
+    /// One session, whatever it is called.
+    Session(&'a str),
+    /// All of them.
+    All,
+}
+
 /// What is to be done for something that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -64,6 +73,7 @@ struct Sought<P> {
 struct Key {
     names: Box<str>,
     account: usize,
+    is_all: bool,
 }
 
 impl Peer {
@@ -97,25 +107,26 @@ impl<P> Owners<P> {
 
     /// The node of a session, if it is known and nothing waits for the session.
     pub(super) fn known(&self, account: &str, session: &str) -> Option<Arc<Peer>> {
-        let hash = self.hash(account, session);
+        let whom = Whom::Session(session);
+        let hash = self.hash(account, whom);
         let mut shard = self.shard(hash).lock();
-        if shard.sought_mut(hash, account, session).is_some() {
+        if shard.sought_mut(hash, account, whom).is_some() {
             return None;
         }
-        shard.known(hash, account, session, &self.hasher)
+        shard.known(hash, account, whom, &self.hasher)
     }
 
-    /// Lets something wait until it is known anew where the session is.
-    pub(super) fn wait(&self, account: &str, session: &str, parcel: P) -> Way {
-        let hash = self.hash(account, session);
+    /// Lets something wait until it is known anew where it goes.
+    pub(super) fn wait(&self, account: &str, whom: Whom<'_>, parcel: P) -> Way {
+        let hash = self.hash(account, whom);
         let mut shard = self.shard(hash).lock();
-        if let Some(sought) = shard.sought_mut(hash, account, session) {
+        if let Some(sought) = shard.sought_mut(hash, account, whom) {
             sought.parcels.push(parcel);
             return Way::Waits;
         }
-        shard.forget(hash, account, session);
+        shard.forget(hash, account, whom);
         let sought = Sought {
-            key: Key::new(account, session),
+            key: Key::new(account, whom),
             parcels: vec![parcel],
         };
         let rehash = |sought: &Sought<P>| sought.key.hash(&self.hasher);
@@ -123,17 +134,18 @@ impl<P> Owners<P> {
         Way::Seek
     }
 
-    /// Whether something waits for a session.
-    pub(super) fn is_sought(&self, account: &str, session: &str) -> bool {
-        let hash = self.hash(account, session);
+    /// Whether something waits.
+    pub(super) fn is_sought(&self, account: &str, whom: Whom<'_>) -> bool {
+        let hash = self.hash(account, whom);
         let mut shard = self.shard(hash).lock();
-        shard.sought_mut(hash, account, session).is_some()
+        shard.sought_mut(hash, account, whom).is_some()
     }
 
     /// The guess was wrong.
     pub(super) fn forget(&self, account: &str, session: &str) {
-        let hash = self.hash(account, session);
-        self.shard(hash).lock().forget(hash, account, session);
+        let whom = Whom::Session(session);
+        let hash = self.hash(account, whom);
+        self.shard(hash).lock().forget(hash, account, whom);
     }
 
     /// What was asked for is answered: what waited goes on, in its order, and nothing comes
@@ -141,15 +153,15 @@ impl<P> Owners<P> {
     pub(super) fn settle(
         &self,
         account: &str,
-        session: &str,
+        whom: Whom<'_>,
         peer: Option<Arc<Peer>>,
         go: impl FnMut(P),
     ) {
-        let hash = self.hash(account, session);
+        let hash = self.hash(account, whom);
         let mut shard = self.shard(hash).lock();
         let sought = shard
             .sought
-            .find_entry(hash, |sought| sought.key.is(account, session));
+            .find_entry(hash, |sought| sought.key.is(account, whom));
         let Ok(sought) = sought else {
             return;
         };
@@ -160,8 +172,8 @@ impl<P> Owners<P> {
         }
     }
 
-    fn hash(&self, account: &str, session: &str) -> u64 {
-        self.hasher.hash_one((account, session))
+    fn hash(&self, account: &str, whom: Whom<'_>) -> u64 {
+        self.hasher.hash_one((account, whom))
     }
 
     /// The table itself looks at the low and the topmost bits of a hash.
@@ -179,8 +191,8 @@ impl<P> Shard<P> {
         }
     }
 
-    fn sought_mut(&mut self, hash: u64, account: &str, session: &str) -> Option<&mut Sought<P>> {
-        let is = |sought: &Sought<P>| sought.key.is(account, session);
+    fn sought_mut(&mut self, hash: u64, account: &str, whom: Whom<'_>) -> Option<&mut Sought<P>> {
+        let is = |sought: &Sought<P>| sought.key.is(account, whom);
         self.sought.find_mut(hash, is)
     }
 
@@ -188,10 +200,10 @@ impl<P> Shard<P> {
         &mut self,
         hash: u64,
         account: &str,
-        session: &str,
+        whom: Whom<'_>,
         hasher: &RandomState,
     ) -> Option<Arc<Peer>> {
-        let is = |known: &Known| known.key.is(account, session);
+        let is = |known: &Known| known.key.is(account, whom);
         if let Some(known) = self.young.find(hash, is) {
             return Some(Arc::clone(&known.peer));
         }
@@ -209,9 +221,9 @@ impl<P> Shard<P> {
         self.young.insert_unique(hash, known, rehash);
     }
 
-    fn forget(&mut self, hash: u64, account: &str, session: &str) {
+    fn forget(&mut self, hash: u64, account: &str, whom: Whom<'_>) {
         for table in [&mut self.young, &mut self.old] {
-            let is = |known: &Known| known.key.is(account, session);
+            let is = |known: &Known| known.key.is(account, whom);
             if let Ok(known) = table.find_entry(hash, is) {
                 known.remove();
             }
@@ -220,19 +232,29 @@ impl<P> Shard<P> {
 }
 
 impl Key {
-    fn new(account: &str, session: &str) -> Self {
+    fn new(account: &str, whom: Whom<'_>) -> Self {
+        let (session, is_all) = match whom {
+            Whom::Session(session) => (session, false),
+            Whom::All => ("", true),
+        };
         Self {
             names: [account, session].concat().into(),
             account: account.len(),
+            is_all,
         }
     }
 
-    fn is(&self, account: &str, session: &str) -> bool {
-        self.parts() == (account, session)
+    fn is(&self, account: &str, whom: Whom<'_>) -> bool {
+        self.parts() == (account, whom)
     }
 
-    fn parts(&self) -> (&str, &str) {
-        self.names.split_at(self.account)
+    fn parts(&self) -> (&str, Whom<'_>) {
+        let (account, session) = self.names.split_at(self.account);
+        let whom = match self.is_all {
+            true => Whom::All,
+            false => Whom::Session(session),
+        };
+        (account, whom)
     }
 
     fn hash(&self, hasher: &RandomState) -> u64 {
@@ -262,22 +284,24 @@ mod tests {
     #[test]
     fn what_came_first_goes_first() {
         let owners = Owners::new();
-        assert_eq!(owners.wait("ann", "s", 1), Way::Seek);
-        assert_eq!(owners.wait("ann", "s", 2), Way::Waits);
-        assert!(owners.is_sought("ann", "s"));
+        assert_eq!(owners.wait("ann", Whom::Session("s"), 1), Way::Seek);
+        assert_eq!(owners.wait("ann", Whom::Session("s"), 2), Way::Waits);
+        assert!(owners.is_sought("ann", Whom::Session("s")));
         let mut gone = Vec::new();
-        owners.settle("ann", "s", Some(peer("n")), |parcel| gone.push(parcel));
+        owners.settle("ann", Whom::Session("s"), Some(peer("n")), |parcel| {
+            gone.push(parcel)
+        });
         assert_eq!(gone, [1, 2]);
         assert_eq!(node(&owners, "ann", "s").as_deref(), Some("n"));
-        assert!(!owners.is_sought("ann", "s"));
+        assert!(!owners.is_sought("ann", Whom::Session("s")));
     }
 
     #[test]
     fn nothing_overtakes_what_waits() {
         let owners = Owners::new();
-        owners.wait("ann", "s", 1);
-        owners.settle("ann", "s", Some(peer("n")), drop);
-        owners.wait("ann", "s", 2);
+        owners.wait("ann", Whom::Session("s"), 1);
+        owners.settle("ann", Whom::Session("s"), Some(peer("n")), drop);
+        owners.wait("ann", Whom::Session("s"), 2);
         assert_eq!(node(&owners, "ann", "s"), None);
     }
 
@@ -285,8 +309,8 @@ mod tests {
     fn who_was_not_found_is_asked_for_again() {
         let owners = Owners::new();
         for _ in 0..2 {
-            assert_eq!(owners.wait("ann", "s", 1), Way::Seek);
-            owners.settle("ann", "s", None, drop);
+            assert_eq!(owners.wait("ann", Whom::Session("s"), 1), Way::Seek);
+            owners.settle("ann", Whom::Session("s"), None, drop);
             assert_eq!(node(&owners, "ann", "s"), None);
         }
     }
@@ -294,8 +318,8 @@ mod tests {
     #[test]
     fn a_wrong_guess_is_forgotten() {
         let owners = Owners::new();
-        owners.wait("ann", "s", 1);
-        owners.settle("ann", "s", Some(peer("n")), drop);
+        owners.wait("ann", Whom::Session("s"), 1);
+        owners.settle("ann", Whom::Session("s"), Some(peer("n")), drop);
         assert!(node(&owners, "ann", "s").is_some());
         owners.forget("ann", "s");
         assert_eq!(node(&owners, "ann", "s"), None);
@@ -304,8 +328,18 @@ mod tests {
     #[test]
     fn names_do_not_run_into_each_other() {
         let owners = Owners::new();
-        assert_eq!(owners.wait("a", "bc", 1), Way::Seek);
-        assert_eq!(owners.wait("ab", "c", 1), Way::Seek);
+        assert_eq!(owners.wait("a", Whom::Session("bc"), 1), Way::Seek);
+        assert_eq!(owners.wait("ab", Whom::Session("c"), 1), Way::Seek);
+    }
+
+    #[test]
+    fn who_has_no_name_is_not_everybody() {
+        let owners = Owners::new();
+        assert_eq!(owners.wait("ann", Whom::All, 1), Way::Seek);
+        assert_eq!(owners.wait("ann", Whom::Session(""), 2), Way::Seek);
+        let mut gone = Vec::new();
+        owners.settle("ann", Whom::All, None, |parcel| gone.push(parcel));
+        assert_eq!(gone, [1]);
     }
 
     #[test]
@@ -313,8 +347,8 @@ mod tests {
         let owners = Owners::new();
         let learn = |name: &str| {
             if owners.known("ann", name).is_none() {
-                owners.wait("ann", name, 1);
-                owners.settle("ann", name, Some(peer("n")), drop);
+                owners.wait("ann", Whom::Session(name), 1);
+                owners.settle("ann", Whom::Session(name), Some(peer("n")), drop);
             }
         };
         for number in 0..REMEMBERED * 4 {

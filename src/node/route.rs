@@ -20,7 +20,7 @@ use tokio::{
 use self::seek::{Parcel, Seeker, Tell};
 use super::{
     To,
-    owners::{Owners, Peer, Way},
+    owners::{Owners, Peer, Way, Whom},
 };
 use crate::{
     bus::{Answer, Bus, Call, Level, Outcome, Refused, Target, Unreached, Wait},
@@ -165,7 +165,7 @@ impl Routes {
             claimed: Arc::clone(&claimed),
             then: tell,
         };
-        match self.seek(reach, letter, Some(tell)) {
+        match self.seek_session(reach, letter, Some(tell)) {
             Ok(()) => Begun::Waits {
                 until,
                 claimed,
@@ -179,7 +179,7 @@ impl Routes {
     pub(super) fn post(self: &Arc<Self>, reach: &Reach, letter: Letter<'_>) -> Result<(), Refused> {
         match self.known(reach, &letter) {
             Some(peer) => reach.bus.post(&peer.id, &letter.into_call(None)),
-            None => self.seek(reach, letter, None),
+            None => self.seek_session(reach, letter, None),
         }
     }
 
@@ -190,17 +190,16 @@ impl Routes {
         account: &str,
         frame: Frame,
     ) -> Result<(), Refused> {
-        let (peers, settled) = reach.presence.peers();
-        if settled && peers.len() <= FEW && !self.owners.is_sought(account, "") {
+        let few = reach.presence.few_peers(FEW);
+        if let Some(peers) = few.filter(|_| !self.owners.is_sought(account, Whom::All)) {
             return reach.post_to(&peers, &Target::Account(account.into()), &frame);
         }
-        let letter = Letter {
-            account,
-            session: "",
+        let parcel = Parcel {
             frame,
-            bounced: true,
+            bounced: false,
+            tell: None,
         };
-        self.seek(reach, letter, None)
+        self.seek(reach, account, Whom::All, parcel)
     }
 
     /// The node of a session, if it is known, alive, and nothing waits for the session.
@@ -215,30 +214,35 @@ impl Routes {
     }
 
     /// Lets a letter wait until it is known where it goes.
-    fn seek(
+    fn seek_session(
         self: &Arc<Self>,
         reach: &Reach,
         letter: Letter<'_>,
         tell: Option<Tell>,
     ) -> Result<(), Refused> {
-        let Letter {
-            account,
-            session,
-            frame,
-            bounced,
-        } = letter;
         let parcel = Parcel {
-            frame,
-            bounced,
+            frame: letter.frame,
+            bounced: letter.bounced,
             tell,
         };
+        let whom = Whom::Session(letter.session);
+        self.seek(reach, letter.account, whom, parcel)
+    }
+
+    fn seek(
+        self: &Arc<Self>,
+        reach: &Reach,
+        account: &str,
+        whom: Whom<'_>,
+        parcel: Parcel,
+    ) -> Result<(), Refused> {
         let cost = parcel.cost();
         if self.waiting.fetch_add(cost, Ordering::Relaxed) > WAITING {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
             return Err(Refused::BusOffline);
         }
-        if let Way::Seek = self.owners.wait(account, session, parcel) {
-            let seeker = Seeker::new(Arc::clone(self), account, session);
+        if let Way::Seek = self.owners.wait(account, whom, parcel) {
+            let seeker = Seeker::new(Arc::clone(self), account, whom);
             reach.runtime.spawn(seeker.run());
         }
         Ok(())

@@ -26,7 +26,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`SendError::ReservedEvent`] and [`SendError::Encode`]; who did not get it is counted in
-    /// [`Sent::refused`], and the nodes that did not answer in [`Sent::unreached`].
+    /// [`Sent::refused`], and the nodes that did not answer in [`Sent::unreached`], where all others
+    /// together are one as long as this node has not begun.
     ///
     /// # Cancel safety
     ///
@@ -62,7 +63,8 @@ impl Handle {
                 pushed => sent.count(pushed.is_ok()),
             }
         });
-        let reach = node.routes.reach();
+        let reach = self.reach();
+        sent.unreached += self.alone(0, usize::from(reach.is_none()));
         let beyond = reach.and_then(|reach| Some((reach, fan.frame()?)));
         let mut sent = fan.finish(sent)?;
         drop(args);
@@ -112,7 +114,8 @@ impl Handle {
                 sent.count(connection.try_push(frame).is_ok());
             }
         });
-        let reach = node.routes.reach();
+        let reach = self.reach();
+        sent.unreached += self.alone(0, usize::from(reach.is_none()));
         if let Some((reach, frame)) = reach.and_then(|reach| Some((reach, fan.frame()?))) {
             match self.post_beyond(reach, to, frame) {
                 Ok(passed_on) => sent.passed_on = passed_on,

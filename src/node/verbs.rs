@@ -45,7 +45,7 @@ impl Handle {
             drop(connection);
             return Ok(placed.await);
         }
-        let Some(reach) = node.routes.reach() else {
+        let Some(reach) = self.reach() else {
             return Ok(self.alone(Outcome::NoSession, Outcome::Uncertain));
         };
         let letter = Letter::new(account, session, frame);
@@ -127,7 +127,7 @@ impl Handle {
             complete: true,
         };
         let is_one = matches!(to, To::Session { .. });
-        match self.owner.node().routes.reach() {
+        match self.reach() {
             Some(_) if is_one && concerned => {}
             Some(reach) => {
                 let (answers, complete) = reach.ask_all(to, call).await;

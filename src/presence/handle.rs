@@ -290,6 +290,11 @@ impl Presence {
         (others.map(|node| node.id).collect(), core.is_settled(now))
     }
 
+    /// All other nodes that are not dead, if there surely are no others and not more than so many.
+    pub(crate) fn few_peers(&self, most: usize) -> Option<Vec<Box<str>>> {
+        self.shared.core.lock().few_peers(now(), most)
+    }
+
     /// Whether it is this node's id.
     pub(crate) fn is_own(&self, node: &str) -> bool {
         **self.shared.core.lock().node() == *node

@@ -24,6 +24,9 @@ pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest time between two attempts.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
+/// How long the first write waits for others.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How often there is a look for something to clear up, in leases.
 const ROUND: u32 = 4;
 
@@ -37,22 +40,12 @@ pub(crate) struct PresenceTask {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Says that the task is gone, however it went.
-struct Ended(Arc<Shared>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.ended.send_replace(true);
-    }
-}
-
 impl PresenceTask {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 
     pub(crate) async fn run(self) {
-        let _ended = Ended(Arc::clone(&self.shared));
         let mut ending = self.shared.ending.subscribe();
         tokio::select! {
             biased;
@@ -114,6 +107,8 @@ impl PresenceTask {
         loop {
             if !self.write_batch().await {
                 self.shared.news.notified().await;
+                // Whoever comes right behind goes along.
+                sleep(GATHER).await;
             }
         }
     }
@@ -340,6 +335,13 @@ impl PresenceTask {
             while self.write_batch().await {}
         };
         drop(timeout(time, rest).await);
+    }
+}
+
+impl Drop for PresenceTask {
+    /// It is gone, however it went, and even if it never ran.
+    fn drop(&mut self) {
+        self.shared.ended.send_replace(true);
     }
 }
 

@@ -17,5 +17,7 @@ mod window;
 
 pub(crate) use self::{
     peers::{MARK, Peer, RELEASE, Relay, Upgrade},
+    proof::Whose,
     relaying::Relaying,
+    tunnel::Patience,
 };

@@ -5,7 +5,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -23,8 +22,8 @@ use tokio::time::sleep;
 
 use super::{
     pipe::{Outlet, pipe},
-    proof::{Claim, Subject},
-    tunnel::tunnel,
+    proof::{Claim, Subject, Whose},
+    tunnel::{Patience, Sides, tunnel},
     window::Windows,
 };
 use crate::{
@@ -43,9 +42,6 @@ pub(crate) const MARK: HeaderName = HeaderName::from_static("primacron-relay");
 
 /// Ends a poll that is held by way of the node that says so. No client's request is relayed with it.
 pub(crate) const RELEASE: Method = Method::DELETE;
-
-/// Into so many parts the clients of tunnels are divided, so that they do not all come back at once.
-const TURNS: u32 = 16;
 
 /// What of a request the other node needs.
 const FORTH: [HeaderName; 5] = [
@@ -80,7 +76,7 @@ pub(crate) struct Peer {
 pub(crate) struct Upgrade {
     pub(crate) client: OnUpgrade,
     pub(crate) opening: Opening,
-    pub(crate) patience: Duration,
+    pub(crate) patience: Patience,
 }
 
 impl Upgrade {
@@ -110,6 +106,8 @@ pub(crate) struct Relay {
     registry: Arc<Registry>,
     /// How many relays went out.
     sent: AtomicU64,
+    /// How many tunnels there were.
+    tunnels: AtomicU64,
     came: Mutex<Windows>,
     #[cfg(feature = "redis")]
     client: super::client::Client,
@@ -128,6 +126,7 @@ impl Relay {
             presence,
             registry,
             sent: AtomicU64::new(0),
+            tunnels: AtomicU64::new(0),
             came: Mutex::default(),
             #[cfg(feature = "redis")]
             client: super::client::client(),
@@ -145,7 +144,7 @@ impl Relay {
     /// # Errors
     ///
     /// When it proves nothing, or nothing new.
-    pub(crate) fn check(&self, parts: &Parts) -> Result<Option<String>, RequestError> {
+    pub(crate) fn check(&self, parts: &Parts) -> Result<Whose, RequestError> {
         let refused = || RequestError::Forbidden("not a relay of a node");
         let proofs: Vec<&HeaderValue> = parts.headers.get_all(MARK).iter().collect();
         let [proof] = proofs[..] else {
@@ -157,7 +156,7 @@ impl Relay {
         let claim = Claim::verify(proof, &subject, &self.reach).ok_or_else(refused)?;
         let is_gone = |node: &str| self.presence.is_gone(node);
         let first = self.came.lock().accept(&claim.from, claim.number, is_gone);
-        first.then_some(claim.account).ok_or_else(refused)
+        first.then_some(claim.whose).ok_or_else(refused)
     }
 
     /// Sends a request to another node. The client's side of an upgrade is taken along.
@@ -165,7 +164,7 @@ impl Relay {
         self: &Arc<Self>,
         peer: Peer,
         mut parts: Parts,
-        account: Option<String>,
+        whose: Whose,
         body: Outlet,
         upgrade: Option<Upgrade>,
     ) -> Result<Answer, RequestError> {
@@ -173,7 +172,7 @@ impl Relay {
             upgrade.prepare(&mut parts);
         }
         let query = parts.uri.query().unwrap_or_default();
-        let request = self.request(&peer, &parts.method, query, &parts.headers, account, body)?;
+        let request = self.request(&peer, &parts.method, query, &parts.headers, whose, body)?;
         let answered = self.dial(request);
         let polls = parts.method == Method::GET && upgrade.is_none();
         let poll = polls.then(|| query.to_owned());
@@ -193,8 +192,7 @@ impl Relay {
                 if upgrade.opening == Opening::Stream {
                     response = Response::new(response.into_body());
                 }
-                let (client, patience) = (upgrade.client, upgrade.patience);
-                tokio::spawn(tunnel(client, node, patience, relay.closing()));
+                relay.dig(upgrade, node, peer.node);
             }
             let (head, body) = response.into_parts();
             let mut response = Response::new(body);
@@ -210,13 +208,13 @@ impl Relay {
         method: &Method,
         query: &str,
         headers: &HeaderMap,
-        account: Option<String>,
+        whose: Whose,
         body: Outlet,
     ) -> Result<Request<Outlet>, RequestError> {
         let claim = Claim {
             from: self.node.clone(),
             number: self.sent.fetch_add(1, Ordering::Relaxed) + 1,
-            account,
+            whose,
         };
         let proof = claim.prove(&subject(&peer.node, method, query, headers), &peer.reach);
         let mut request = Request::builder()
@@ -236,15 +234,30 @@ impl Relay {
         }
     }
 
-    /// Ready when this node goes away, for each who asks a little later than for the one before.
-    fn closing(&self) -> impl Future<Output = ()> + use<> {
-        let sent = self.sent.load(Ordering::Relaxed);
-        let turn = u32::try_from(sent % u64::from(TURNS)).unwrap_or(0);
-        let delay = self.presence.period() / TURNS * turn;
+    /// Opens a tunnel from a client to a node. Until it is over, this node is not empty.
+    fn dig(&self, upgrade: Upgrade, node: OnUpgrade, name: Arc<str>) {
+        let guest = self.registry.guest();
+        let presence = self.presence.clone();
+        let sides = Sides {
+            client: upgrade.client,
+            node,
+        };
+        let is_gone = move || presence.is_gone(&name);
+        let carried = tunnel(sides, upgrade.patience, is_gone, self.turn());
+        tokio::spawn(async move {
+            carried.await;
+            drop(guest);
+        });
+    }
+
+    /// Ready when this node goes away, at some time of its spread: those of any tunnels that are
+    /// there lie evenly in it.
+    fn turn(&self) -> impl Future<Output = ()> + use<> {
+        let number = self.tunnels.fetch_add(1, Ordering::Relaxed);
         let registry = Arc::clone(&self.registry);
         async move {
             registry.closing().await;
-            sleep(delay).await;
+            sleep(registry.spread().mul_f64(share(number))).await;
         }
     }
 
@@ -258,7 +271,8 @@ impl Relay {
             let (inlet, body) = pipe(SizeHint::with_exact(0));
             inlet.finish();
             let headers = HeaderMap::new();
-            if let Ok(release) = self.request(peer, &RELEASE, query, &headers, None, body) {
+            if let Ok(release) = self.request(peer, &RELEASE, query, &headers, Whose::Nobody, body)
+            {
                 drop(self.dial(release).await);
             }
         }
@@ -276,6 +290,13 @@ impl Relay {
     fn dial(&self, _: Request<Outlet>) -> Answer {
         Box::pin(async { Err(Rejection::UnknownSid.into()) })
     }
+}
+
+/// A part of one, for a number: those of numbers in a row lie far from one another, by the golden
+/// ratio.
+fn share(number: u64) -> f64 {
+    let turned = (number as u32).wrapping_mul(0x9e37_79b9);
+    f64::from(turned) / (f64::from(u32::MAX) + 1.0)
 }
 
 fn subject<'a>(
@@ -305,5 +326,22 @@ impl std::fmt::Debug for Relay {
         f.debug_struct("Relay")
             .field("node", &self.node)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_turns_of_tunnels_are_spread_evenly() {
+        for first in [0, 1, 1000, u64::from(u32::MAX) - 5] {
+            let mut shares: Vec<f64> = (first..first + 100).map(share).collect();
+            shares.sort_by(f64::total_cmp);
+            assert!(shares[0] >= 0.0 && shares[99] < 1.0);
+            for pair in shares.windows(2) {
+                assert!(pair[1] - pair[0] < 0.03, "{pair:?}");
+            }
+        }
     }
 }

@@ -25,19 +25,59 @@ pub(super) struct Subject<'a> {
 pub(super) struct Claim {
     pub(super) from: Box<str>,
     pub(super) number: u64,
-    /// Whose request it is; nobody's where clients need not say so.
-    pub(super) account: Option<String>,
+    pub(super) whose: Whose,
+}
+
+/// Whose request it is, as far as a node has found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody has said so.
+    Nobody,
+    /// The client says so.
+    Claimed(String),
+    /// An account function says so.
+    Verified(String),
+}
+
+impl Whose {
+    pub(crate) fn account(&self) -> Option<&str> {
+        match self {
+            Self::Nobody => None,
+            Self::Claimed(account) | Self::Verified(account) => Some(account),
+        }
+    }
+
+    pub(crate) const fn is_verified(&self) -> bool {
+        matches!(self, Self::Verified(_))
+    }
+
+    fn encode(&self) -> String {
+        match self {
+            Self::Nobody => "-".to_owned(),
+            Self::Claimed(account) => format!("a{}", URL_SAFE_NO_PAD.encode(account)),
+            Self::Verified(account) => format!("v{}", URL_SAFE_NO_PAD.encode(account)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "-" {
+            return Some(Self::Nobody);
+        }
+        let (kind, account) = text.split_at_checked(1)?;
+        let account = String::from_utf8(URL_SAFE_NO_PAD.decode(account).ok()?).ok()?;
+        match kind {
+            "a" => Some(Self::Claimed(account)),
+            "v" => Some(Self::Verified(account)),
+            _ => None,
+        }
+    }
 }
 
 impl Claim {
     /// Proves the claim to the node with this key.
     pub(super) fn prove(&self, subject: &Subject<'_>, reach: &Reach) -> String {
-        let account = self.account.as_deref().map(|account| {
-            let account = URL_SAFE_NO_PAD.encode(account);
-            format!("a{account}")
-        });
-        let account = account.as_deref().unwrap_or("-");
-        let claim = format!("{VERSION}.{}.{}.{account}", self.from, self.number);
+        let whose = self.whose.encode();
+        let claim = format!("{VERSION}.{}.{}.{whose}", self.from, self.number);
         let code = subject.code(&claim, reach).finalize().into_bytes();
         format!("{claim}.{}", URL_SAFE_NO_PAD.encode(code))
     }
@@ -59,18 +99,12 @@ impl Claim {
         let version = parts.next()?;
         let from = parts.next().filter(|from| !from.is_empty())?.into();
         let number = parts.next()?.parse().ok()?;
-        let account = match parts.next()? {
-            "-" => None,
-            account => {
-                let account = URL_SAFE_NO_PAD.decode(account.strip_prefix('a')?).ok()?;
-                Some(String::from_utf8(account).ok()?)
-            }
-        };
+        let whose = Whose::parse(parts.next()?)?;
         let complete = version == VERSION && parts.next().is_none();
         complete.then_some(Self {
             from,
             number,
-            account,
+            whose,
         })
     }
 }
@@ -103,7 +137,7 @@ mod tests {
         Claim {
             from: "here".into(),
             number: 7,
-            account: Some("ann.é".to_owned()),
+            whose: Whose::Verified("ann.é".to_owned()),
         }
     }
 
@@ -114,9 +148,14 @@ mod tests {
     #[test]
     fn a_proof_is_verified_with_the_same_key() {
         let reach = reach();
-        for account in [None, Some(""), Some("ann")] {
+        for whose in [
+            Whose::Nobody,
+            Whose::Claimed(String::new()),
+            Whose::Claimed("ann".to_owned()),
+            Whose::Verified("ann".to_owned()),
+        ] {
             let mut claim = claim();
-            claim.account = account.map(str::to_owned);
+            claim.whose = whose;
             let proof = claim.prove(&SUBJECT, &reach);
             assert_eq!(Claim::verify(&proof, &SUBJECT, &reach), Some(claim));
             assert_eq!(Claim::verify(&proof, &SUBJECT, &self::reach()), None);
@@ -159,6 +198,8 @@ mod tests {
             let forged = String::from_utf8(forged).unwrap();
             assert_eq!(Claim::verify(&forged, &SUBJECT, &reach), None, "{forged}");
         }
+        let claimed = proof.replacen(".v", ".a", 1);
+        assert_eq!(Claim::verify(&claimed, &SUBJECT, &reach), None);
         for bad in ["", ".", "1.here.7.-", "....", &"x".repeat(2000)] {
             assert_eq!(Claim::verify(bad, &SUBJECT, &reach), None, "{bad}");
         }

@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use super::{
     peers::{Answer, Peer, Relay, Upgrade},
     pipe::{Inlet, pipe},
+    proof::Whose,
 };
 use crate::error::RequestError;
 
@@ -37,7 +38,7 @@ impl<B: Body> Relaying<B> {
         peer: Peer,
         parts: Parts,
         body: B,
-        account: Option<String>,
+        whose: Whose,
         max_payload: usize,
         upgrade: Option<Upgrade>,
     ) -> Result<Self, RequestError> {
@@ -59,7 +60,7 @@ impl<B: Body> Relaying<B> {
             inlet.finish();
             None
         };
-        let answer = relay.send(peer, parts, account, outlet, upgrade)?;
+        let answer = relay.send(peer, parts, whose, outlet, upgrade)?;
         Ok(Self {
             body,
             inlet,

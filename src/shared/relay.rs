@@ -8,13 +8,13 @@ use crate::{
     connection::MakeHandler,
     engine::Rejection,
     error::RequestError,
-    relay::{Peer, RELEASE, Relay, Relaying, Upgrade},
+    relay::{Patience, Peer, RELEASE, Relay, Relaying, Upgrade, Whose},
     transport::{accept, wants_stream, wants_websocket},
 };
 
 impl<M: MakeHandler> Shared<M> {
     /// What another node proves to have found out of a request that it relays: whose it is.
-    pub(crate) fn check_relay(&self, parts: &Parts) -> Result<Option<String>, RequestError> {
+    pub(crate) fn check_relay(&self, parts: &Parts) -> Result<Whose, RequestError> {
         self.owner.begin(&self.endpoint.settings);
         let relay = self
             .relay()
@@ -23,16 +23,22 @@ impl<M: MakeHandler> Shared<M> {
     }
 
     /// Takes a request that another node has relayed. It goes no further.
-    pub(crate) fn begin_relayed<B: Body>(
-        &self,
-        parts: Parts,
-        body: B,
-        account: Option<String>,
-    ) -> Next<B> {
-        let route = self.check_relayed(&parts);
+    pub(crate) fn begin_relayed<B: Body>(&self, parts: Parts, body: B, whose: Whose) -> Next<B> {
+        let route = self
+            .check_whose(&parts, &whose)
+            .and_then(|()| self.check_relayed(&parts));
         route
-            .and_then(|route| self.enter(parts, body, route, account))
+            .and_then(|route| self.enter(parts, body, route, whose))
             .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+    }
+
+    /// A node without an account function does not know whose a request is, and this one cannot ask
+    /// any more. It may let go of its own polls.
+    fn check_whose(&self, parts: &Parts, whose: &Whose) -> Result<(), RequestError> {
+        if self.gate.is_unverified() || whose.is_verified() || parts.method == RELEASE {
+            return Ok(());
+        }
+        Err(RequestError::Forbidden("account is not verified"))
     }
 
     fn check_relayed(&self, parts: &Parts) -> Result<Route, RequestError> {
@@ -63,7 +69,7 @@ impl<M: MakeHandler> Shared<M> {
         mut parts: Parts,
         body: B,
         peer: Peer,
-        account: Option<String>,
+        whose: Whose,
     ) -> Result<Next<B>, RequestError> {
         let relay = self.relay().ok_or(Rejection::UnknownSid)?;
         let settings = &self.endpoint.settings;
@@ -75,11 +81,14 @@ impl<M: MakeHandler> Shared<M> {
             Some(opening) => Some(Upgrade {
                 client: take_upgrade(&mut parts)?,
                 opening,
-                patience: settings.timing().upgrade_timeout,
+                patience: Patience {
+                    ends: settings.timing().upgrade_timeout,
+                    silence: settings.timing().ping_interval + settings.timing().ping_timeout,
+                },
             }),
         };
         let max = settings.max_payload();
-        Relaying::new(relay, peer, parts, body, account, max, upgrade).map(Next::Relay)
+        Relaying::new(relay, peer, parts, body, whose, max, upgrade).map(Next::Relay)
     }
 
     /// Makes a socket id say which node it is of, where others can ask that node.

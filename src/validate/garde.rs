@@ -5,7 +5,8 @@ use super::shape_and;
 use crate::message::{Args, User, Verdict};
 
 /// As [`shape`](super::shape), and then by the rules of a type that derives `garde::Validate`. The
-/// client hears which fields break a rule, and which.
+/// client hears which fields break a rule, and which; no value that it sent, unless a rule of your own
+/// quotes one, but of a map also the keys, which it may have chosen.
 ///
 /// ```
 /// use garde::Validate;

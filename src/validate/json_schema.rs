@@ -7,8 +7,9 @@ use crate::message::{Args, ArgsError, Refusal, User, Verdict};
 /// [`serde_json::Value`].
 ///
 /// The client hears where in the argument the first fault is, and what, like
-/// `/name: value is shorter than 3 characters`; nothing of what it sent. Patterns are matched in
-/// linear time, hence look-around and back-references are refused.
+/// `/name: value is shorter than 3 characters`. No value that it sent is quoted, but where the fault
+/// is may hold names of properties that it chose. Patterns are matched in linear time, hence
+/// look-around and back-references are refused.
 ///
 /// ```
 /// use primacron::{PrimacronLayer, validate::json_schema};
@@ -105,7 +106,7 @@ fn judge(schema: &Validator, value: Value) -> Verdict {
     Verdict::parsed(value)
 }
 
-/// Where and what, without what the client sent.
+/// Where and what, without values that the client sent.
 fn text(error: &ValidationError<'_>) -> String {
     let what = match error.kind() {
         // These quote names that the client chose.

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { within } from "./wait.mjs";
 
-const BUILT = fileURLToPath(new URL("../../target/release/examples", import.meta.url));
+const BUILT = fileURLToPath(new URL("../../target/debug/examples", import.meta.url));
 const FOLDER = process.env.PRIMACRON_EXAMPLES ?? BUILT;
 const READY = /(http:\/\/127\.0\.0\.1:(\d+))/;
 

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Client } from "./client.mjs";
 
-const BUILT = fileURLToPath(new URL("../../target/release/examples/node", import.meta.url));
+const BUILT = fileURLToPath(new URL("../../target/debug/examples/node", import.meta.url));
 const PROGRAM = process.env.PRIMACRON_NODE ?? BUILT;
 const READY = /^listening on (http:\/\/127\.0\.0\.1:\d+) node=(\S+)$/;
 const DEADLINE_MS = 10_000;

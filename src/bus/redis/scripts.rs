@@ -9,15 +9,19 @@ pub(super) struct Scripts {
 }
 
 /// ARGV: entry. 0: there is no inbox. 1: it is appended. 2: there is no room for it.
+///
+/// An error says that it was not appended: what may be refused after that comes before it.
 const APPEND: &str = r"
 local box = redis.call('HMGET', KEYS[2], 'put', 'read', 'entries', 'bytes')
 if not box[1] then return 0 end
 local size = #ARGV[1]
 if box[1] - box[2] + size > tonumber(box[4]) then return 2 end
 if redis.call('XLEN', KEYS[1]) >= tonumber(box[3]) then return 2 end
-if not redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', ARGV[1]) then return 0 end
 redis.call('HINCRBY', KEYS[2], 'put', size)
-return 1
+local id = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', '*', 'e', ARGV[1])
+if type(id) == 'string' then return 1 end
+redis.call('HINCRBY', KEYS[2], 'put', -size)
+return id or 0
 ";
 
 /// Something else in the place of an inbox is none. ARGV: new token, entries, bytes, milliseconds.

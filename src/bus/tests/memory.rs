@@ -270,3 +270,18 @@ async fn with_the_last_handle_the_task_ends() {
     assert!(weak.upgrade().is_none());
     assert!(waiting.await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_never_ran_keeps_nobody_waiting() {
+    let world = World::default();
+    let settings = Settings::new(Noticeboard::new());
+    let (bus, task) = Bus::in_memory(&world.hub, "a", &settings, world.fates.lives());
+    let answer = bus.ask("b", &say("x"), 100 * LONG);
+    drop(task.run(Arc::new(Diary::default())));
+
+    let ended = tokio::time::timeout(LONG, bus.finish()).await;
+
+    assert_eq!(ended, Ok(()));
+    let closing = Err(Unreached::Refused(Refused::Closing));
+    assert_eq!(answer.await, closing);
+}

@@ -1,5 +1,6 @@
 //! The bus in memory, its entries, and a model of its core.
 
+mod backlog;
 mod cast;
 mod entries;
 mod memory;

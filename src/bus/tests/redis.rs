@@ -6,12 +6,12 @@ pub(super) mod support_redis;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use deadpool_redis::redis::Value;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::support_redis::{Redis, Reply, until};
 use super::cast::{Diary, Fates, LONG, Node, begin, say};
 use crate::{
-    bus::{Answer, Bus, Deliver, Outcome, Refused, Unreached},
+    bus::{Answer, Bus, Deliver, Outcome, Refused, Unreached, inboxes::Failed},
     config::Settings,
     notice::Noticeboard,
     redis::{IntoRedis, Link, Script},
@@ -301,6 +301,54 @@ async fn a_node_that_ends_answers_what_is_left() {
     let closing = Err(Unreached::Refused(Refused::Closing));
     assert_eq!(answer.await.unwrap(), closing);
     assert_eq!(diary.texts(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_entry_that_redis_refuses_is_not_there_and_not_counted() {
+    let redis = Redis::start().await;
+    let settings = Settings::new(Noticeboard::new());
+    let inbox = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    inbox.renew().await.unwrap();
+    let refused = async || {
+        let appended = inbox.append("b", "x".into()).await;
+        assert!(matches!(appended, Err(Failed::Surely(_))), "{appended:?}");
+        let waiting = redis.run("XLEN {primacron:b:b}:in").await;
+        assert_eq!(waiting, Reply::Integer(1), "the hello alone");
+    };
+
+    let most = i64::MAX;
+    let count = format!("HSET {{primacron:b:b}}:count put {most} read {most}");
+    redis.run(&count).await;
+    refused().await;
+
+    redis.run("HSET {primacron:b:b}:count put 5 read 5").await;
+    let last = format!("XSETID {{primacron:b:b}}:in {0}-{0}", u64::MAX);
+    redis.run(&last).await;
+    refused().await;
+    let put = redis.run("HINCRBY {primacron:b:b}:count put 0").await;
+    assert_eq!(put, Reply::Integer(5));
+}
+
+#[tokio::test]
+async fn a_read_that_was_given_up_leaves_no_inbox_behind() {
+    let redis = Redis::start().await;
+    let settings = Settings::new(Noticeboard::new());
+    let inbox = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    inbox.renew().await.unwrap();
+    // The last of them hears nothing: the next one asks whether the inbox is there.
+    for _ in 0..3 {
+        inbox.read().await.unwrap();
+    }
+
+    redis.stop();
+    let soon = Duration::from_millis(100);
+    let mut close = inbox.close();
+    assert!(timeout(soon, &mut close).await.is_err());
+    assert!(timeout(soon, inbox.read()).await.is_err());
+    redis.cont();
+
+    assert!(close.await.unwrap().is_empty());
+    assert_eq!(redis.keys().await, [""; 0]);
 }
 
 #[tokio::test]

@@ -34,6 +34,17 @@ pub(crate) enum Head<'a> {
     Map(u32),
 }
 
+impl Head<'_> {
+    /// How many values are to come inside of it.
+    fn inside(&self) -> u64 {
+        match self {
+            Self::Array(values) => u64::from(*values),
+            Self::Map(pairs) => 2 * u64::from(*pairs),
+            _ => 0,
+        }
+    }
+}
+
 /// Reads values from the first byte on; it never recurses and keeps nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk<'a> {
@@ -86,15 +97,21 @@ impl<'a> Walk<'a> {
     /// Reads a whole value and gives back its bytes.
     pub(crate) fn value(&mut self) -> Result<&'a [u8], Fault> {
         let before = self.rest;
+        let inside = self.head()?.inside();
+        if inside > 0 {
+            self.skip(inside)?;
+        }
+        Ok(&before[..before.len() - self.rest.len()])
+    }
+
+    /// Reads so many values, at least one, and all that is in them.
+    fn skip(&mut self, values: u64) -> Result<(), Fault> {
         // How many values are still to come in each array or map that is open.
         let mut open = [0_u64; MAX_DEPTH];
-        let mut depth = 0;
-        loop {
-            let inside = match self.head()? {
-                Head::Array(values) => u64::from(values),
-                Head::Map(pairs) => 2 * u64::from(pairs),
-                _ => 0,
-            };
+        open[0] = values;
+        let mut depth = 1;
+        while depth > 0 {
+            let inside = self.head()?.inside();
             if inside > 0 {
                 *open.get_mut(depth).ok_or(Fault::Depth)? = inside;
                 depth += 1;
@@ -107,10 +124,8 @@ impl<'a> Walk<'a> {
                 }
                 depth -= 1;
             }
-            if depth == 0 {
-                return Ok(&before[..before.len() - self.rest.len()]);
-            }
         }
+        Ok(())
     }
 
     fn integer(&mut self, marker: u8) -> Result<Head<'a>, Fault> {

@@ -44,8 +44,9 @@ impl Follower {
         &self.session
     }
 
-    pub(super) fn missed(&self) -> u64 {
-        self.state.lock().missed
+    /// How many copies it missed, to be told once.
+    pub(super) fn take_missed(&self) -> u64 {
+        std::mem::take(&mut self.state.lock().missed)
     }
 
     /// Notes whether it is connected anywhere; since when it is not.

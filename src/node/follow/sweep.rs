@@ -40,7 +40,8 @@ impl Follows {
         };
         let (over, ended) = watch::channel(());
         *sweeping = Some(over);
-        runtime.spawn(rounds(Arc::downgrade(self), ended));
+        let follows = Arc::downgrade(self);
+        runtime.spawn(rounds(follows, ended, self.over.clone()));
     }
 
     async fn look_after_all(self: &Arc<Self>) {
@@ -64,12 +65,19 @@ impl Follows {
         let now = Instant::now();
         let gone = follower.note_presence(is_there, now);
         if gone.is_some_and(|since| now - since >= LINGER) {
-            self.remove(&head.account, &head.session, follower.session())
+            self.end(&head.account, &head.session, follower.session());
+            self.tell_missed(head, follower);
+            let gone = [follower.session()];
+            self.remember(&head.account, &head.session, &gone, false)
                 .await;
-            let missed = follower.missed();
-            if missed > 0 {
-                self.notices.post(follower.gap(head, missed));
-            }
+        }
+    }
+
+    /// What a follower missed that is not looked after here any more nobody else knows.
+    fn tell_missed(&self, head: &Head, follower: &Follower) {
+        let missed = follower.take_missed();
+        if missed > 0 {
+            self.notices.post(follower.gap(head, missed));
         }
     }
 
@@ -112,6 +120,7 @@ impl Follows {
                     // If it does not get there, it knows from the directory.
                     let _ = reach.bus.post(node, &call);
                     self.end(account, session, follower.session());
+                    self.tell_missed(head, &follower);
                 }
                 _ => self.remove(account, session, follower.session()).await,
             }
@@ -134,7 +143,13 @@ impl Follows {
     }
 }
 
-async fn rounds(follows: Weak<Follows>, mut ended: watch::Receiver<()>) {
+/// A round that has begun goes on though nobody is left to be looked after: the directory is still
+/// to hear of the last one. It does not outlive the node.
+async fn rounds(
+    follows: Weak<Follows>,
+    mut ended: watch::Receiver<()>,
+    mut over: watch::Receiver<()>,
+) {
     loop {
         tokio::select! {
             () = sleep(ROUND) => {}
@@ -145,7 +160,7 @@ async fn rounds(follows: Weak<Follows>, mut ended: watch::Receiver<()>) {
         };
         tokio::select! {
             () = follows.look_after_all() => {}
-            _ = ended.changed() => return,
+            _ = over.changed() => return,
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     super::{
-        owners::Peer,
+        owners::{Peer, Whom},
         place::{place, place_and_wait},
     },
     Letter, Reach, Routes, outcome_of,
@@ -39,12 +39,13 @@ pub(super) struct Tell {
     pub(super) then: oneshot::Sender<BoxFuture<'static, Outcome>>,
 }
 
-/// Asks where a session is, or all of an account if the session has no name. Whatever becomes of
-/// it, what waits for the answer goes on.
+/// Asks where a session is, or all of an account. Whatever becomes of it, what waits for the answer
+/// goes on.
 pub(super) struct Seeker {
     routes: Arc<Routes>,
     account: Box<str>,
-    session: Box<str>,
+    /// None stands for all of them.
+    session: Option<Box<str>>,
     found: Found,
 }
 
@@ -63,11 +64,15 @@ enum Place<'a> {
 }
 
 impl Seeker {
-    pub(super) fn new(routes: Arc<Routes>, account: &str, session: &str) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, account: &str, whom: Whom<'_>) -> Self {
+        let session = match whom {
+            Whom::Session(session) => Some(session.into()),
+            Whom::All => None,
+        };
         Self {
             routes,
             account: account.into(),
-            session: session.into(),
+            session,
             found: Found::One(Find::Uncertain),
         }
     }
@@ -79,15 +84,29 @@ impl Seeker {
         let Some(reach) = routes.reach() else {
             return;
         };
-        self.found = if self.session.is_empty() {
-            Found::All(reach.nodes_of(&self.account).await.0)
-        } else {
-            Found::One(reach.presence.find(&self.account, &self.session).await)
+        self.found = match &self.session {
+            Some(session) => Found::One(reach.presence.find(&self.account, session).await),
+            None => Found::All(reach.nodes_of(&self.account).await.0),
         };
     }
 
     fn settle(&self, reach: &Reach) {
-        let (routes, account, session) = (&*self.routes, &*self.account, &*self.session);
+        match &self.session {
+            Some(session) => self.settle_session(reach, session),
+            None => self.settle_all(reach),
+        }
+    }
+
+    fn settle_all(&self, reach: &Reach) {
+        let place = match &self.found {
+            Found::All(nodes) => Place::Everywhere(reach, nodes),
+            Found::One(_) => Place::Nowhere(Outcome::Uncertain),
+        };
+        self.go(Whom::All, &place);
+    }
+
+    fn settle_session(&self, reach: &Reach, session: &str) {
+        let (routes, account, whom) = (&*self.routes, &*self.account, Whom::Session(session));
         let here = routes.registry.session(account, session);
         let peer = match &self.found {
             Found::One(Find::Found(node)) if **node != *routes.node => Some(routes.peer(node)),
@@ -100,21 +119,25 @@ impl Seeker {
                 routes.let_go(&parcel);
                 parcel.go(&place, account, session);
             };
-            return routes.owners.settle(account, session, keep, go);
+            return routes.owners.settle(account, whom, keep, go);
         }
         let place = match (&here, &self.found) {
             (Some(here), _) => Place::Here(here),
-            (None, Found::All(nodes)) => Place::Everywhere(reach, nodes),
             (None, Found::One(Find::NotFound)) => Place::Nowhere(Outcome::NoSession),
-            (None, Found::One(_)) => Place::Nowhere(Outcome::Uncertain),
+            (None, _) => Place::Nowhere(Outcome::Uncertain),
         };
+        self.go(whom, &place);
+    }
+
+    /// Lets all go that waits, without a lock: a full queue is told to the application.
+    fn go(&self, whom: Whom<'_>, place: &Place<'_>) {
         let mut parcels = Vec::new();
         let keep = |parcel| parcels.push(parcel);
-        routes.owners.settle(account, session, None, keep);
-        // Without a lock: a full queue is told to the application.
+        self.routes.owners.settle(&self.account, whom, None, keep);
+        let session = self.session.as_deref().unwrap_or_default();
         for parcel in parcels {
-            routes.let_go(&parcel);
-            parcel.go(&place, account, session);
+            self.routes.let_go(&parcel);
+            parcel.go(place, &self.account, session);
         }
     }
 }

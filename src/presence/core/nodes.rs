@@ -30,6 +30,18 @@ impl Core {
         std::iter::once(own).chain(peers).collect()
     }
 
+    /// Every other node that is not dead, if these are surely all and not more than so many.
+    pub(in crate::presence) fn few_peers(
+        &self,
+        now: Instant,
+        most: usize,
+    ) -> Option<Vec<Box<str>>> {
+        self.is_settled(now).then_some(())?;
+        let present = self.liveness.present(now).take(most.saturating_add(1));
+        let few: Vec<Box<str>> = present.map(|(node, ..)| (**node).into()).collect();
+        (few.len() <= most).then_some(few)
+    }
+
     /// What there is to be thought of a node.
     pub(in crate::presence) fn life(&self, now: Instant, node: &str) -> Life {
         match self.liveness.verdict(node, now) {

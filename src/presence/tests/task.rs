@@ -105,7 +105,7 @@ async fn an_entry_is_stored_before_anybody_waits_in_vain() {
     );
     assert_eq!(one.names(), ["presence::online", "presence::join"]);
     one.presence.disconnect(&ann());
-    pass(Duration::from_millis(1)).await;
+    pass(Duration::from_millis(10)).await;
     assert_eq!(two.presence.find("ann", "s1").await, Find::NotFound);
     assert_eq!(one.names().last(), Some(&"presence::leave"));
 }
@@ -326,4 +326,18 @@ async fn who_is_displaced_is_told_however_often_that_fails() {
     assert!(two.connect(&User::new("ann", "s1", "sid2")).await);
     pass(Duration::from_secs(5)).await;
     assert_eq!(*one.superseded.lock(), [ann()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_never_ran_keeps_nobody_waiting() {
+    let (presence, task) = Presence::pair(
+        "one",
+        Arc::new(Memory::default()),
+        PresenceSettings::default(),
+        Noticeboard::new(),
+        Arc::new(|_: &User, _| {}),
+    );
+    drop(task.run());
+    let finished = timeout(Duration::from_secs(5), presence.finish());
+    assert_eq!(finished.await, Ok(()));
 }

@@ -1,10 +1,16 @@
 //! Two nodes and the Redis between them, all on the same CPU.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use tokio::time::sleep;
 
 use crate::meter::Meter;
 use crate::row::Sample;
 use crate::server::{Command, Server};
+
+/// How long two nodes may take to be sure that they know each other.
+const MEETING: Duration = Duration::from_secs(4);
 
 /// Two nodes of one cluster.
 pub(crate) struct Pair {
@@ -22,6 +28,7 @@ impl Pair {
             Server::start(command, &flags).await?,
             Server::start(command, &flags).await?,
         ];
+        sleep(MEETING).await;
         Ok(Self { nodes, redis })
     }
 
