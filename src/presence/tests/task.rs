@@ -302,20 +302,6 @@ async fn a_node_that_came_just_now_is_found_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_never_ran_keeps_nobody_waiting() {
-    let (presence, task) = Presence::pair(
-        "one",
-        Arc::new(Memory::default()),
-        PresenceSettings::default(),
-        Noticeboard::new(),
-        Arc::new(|_: &User, _| {}),
-    );
-    drop(task.run());
-    let finished = timeout(Duration::from_secs(5), presence.finish());
-    assert_eq!(finished.await, Ok(()));
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_last_word_is_said_whatever_keeps_the_rest() {
     let store = Odd::default();
     let (one, two) = (Node::start("one", &store), Node::start("two", &store));
@@ -340,4 +326,18 @@ async fn who_is_displaced_is_told_however_often_that_fails() {
     assert!(two.connect(&User::new("ann", "s1", "sid2")).await);
     pass(Duration::from_secs(5)).await;
     assert_eq!(*one.superseded.lock(), [ann()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_never_ran_keeps_nobody_waiting() {
+    let (presence, task) = Presence::pair(
+        "one",
+        Arc::new(Memory::default()),
+        PresenceSettings::default(),
+        Noticeboard::new(),
+        Arc::new(|_: &User, _| {}),
+    );
+    drop(task.run());
+    let finished = timeout(Duration::from_secs(5), presence.finish());
+    assert_eq!(finished.await, Ok(()));
 }
