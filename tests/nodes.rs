@@ -376,6 +376,7 @@ async fn anybody_is_closed_from_anywhere() {
     assert_eq!(all, 1);
     assert_eq!(other.until_closed().await, Some(1000));
     assert_eq!(two.handle.count(To::All), 1, "bob stays");
+    sleep(Duration::from_millis(10)).await;
     let closed = one.handle.close(To::session("ann", "1"), "again").await;
     let said: Vec<_> = closed
         .nodes

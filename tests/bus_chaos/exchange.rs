@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -83,8 +84,12 @@ pub(crate) async fn forward(
     outcome[0].as_str().unwrap().to_owned()
 }
 
-/// Sends texts `NAME:0`, `NAME:1` and so on, each when the outcome of the one before is known.
-pub(crate) async fn count_to(
+/// After an outcome that says that nothing was delivered, the next message waits that long.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Sends texts `NAME:0`, `NAME:1` and so on, each when the outcome of the one before is known, until
+/// so many were written.
+pub(crate) async fn write_all(
     client: &mut Client,
     name: &str,
     numbers: usize,
@@ -92,9 +97,15 @@ pub(crate) async fn count_to(
     session: &str,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(numbers);
-    for number in 0..numbers {
-        let text = format!("{name}:{number}");
+    let mut written = 0;
+    while written < numbers {
+        let text = format!("{name}:{}", outcomes.len());
         let outcome = forward(client, account, session, &text).await;
+        if outcome == "written" {
+            written += 1;
+        } else {
+            tokio::time::sleep(PAUSE).await;
+        }
         outcomes.push((text, outcome));
     }
     outcomes
