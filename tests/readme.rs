@@ -11,7 +11,7 @@ fn the_smallest_server_is_the_example() {
     let (_, program) = STANDALONE.split_once("\n\n").unwrap();
 
     assert!(README.contains(&format!("```rust,no_run\n{program}```\n")));
-    assert!(STANDALONE.lines().count() < 30);
+    assert!(STANDALONE.lines().count() < 25);
 }
 
 #[test]
