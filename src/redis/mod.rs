@@ -14,6 +14,6 @@ mod script;
 
 pub use self::into::{IntoRedis, Redis};
 pub(crate) use self::{
-    link::{CallError, Link},
+    link::{CallError, Link, blame_for},
     script::Script,
 };
