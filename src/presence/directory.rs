@@ -186,6 +186,11 @@ impl Directory {
         let complete = (0..BUCKETS).filter(|b| self.buckets[usize::from(*b)].is_complete());
         let mut uncommits: Vec<u8> = complete.collect();
         self.uncommits.append(&mut uncommits);
+        for (index, bucket) in (0..BUCKETS).zip(&mut self.buckets) {
+            if !bucket.is_lost() && !self.uncommits.contains(&index) {
+                bucket.written = None;
+            }
+        }
         self.start_over();
     }
 

@@ -75,24 +75,6 @@ impl Keys {
         key
     }
 
-    /// Any key of a bucket, in a place that it shares with others.
-    pub(super) fn fill<'a>(
-        &self,
-        key: &'a mut String,
-        bucket: u8,
-        kind: char,
-        rest: &str,
-    ) -> &'a str {
-        key.clear();
-        // Writing into a String does not fail.
-        let _ = write!(key, "{{{}:{bucket}}}:{kind}", self.namespace);
-        if !rest.is_empty() {
-            key.push(':');
-            key.push_str(rest);
-        }
-        key
-    }
-
     fn part(&self, bucket: u8, kind: char) -> String {
         let mut key = String::with_capacity(self.namespace.len() + 8);
         // Writing into a String does not fail.

@@ -217,10 +217,14 @@ impl Liveness {
         Some(peer.verdict(self.clock(now), self.dead_after(now), &self.periods))
     }
 
-    /// Whether a node is dead and nothing of it is left in any index.
-    pub(super) fn is_cleared(&self, node: &str) -> bool {
+    /// Whether nobody cares for an entry of this epoch any more: the node is dead and was cleared up
+    /// after, or it has gone on to another epoch.
+    pub(super) fn has_left(&self, node: &str, epoch: u64) -> bool {
         let peer = self.peers.get(node);
-        peer.is_some_and(|peer| peer.lease.dead && !peer.listed)
+        peer.is_some_and(|peer| match peer.lease.dead {
+            true => !peer.listed && peer.lease.epoch >= epoch,
+            false => peer.listed && peer.lease.epoch > epoch,
+        })
     }
 
     /// The node that is not dead, can be reached, and whose id begins like this.

@@ -110,7 +110,10 @@ impl Memory {
 
     pub(super) fn write_now(&self, node: &str, jobs: &[Job]) -> Result<Written, StoreError> {
         let mut data = self.lock()?;
-        Ok(jobs.iter().map(|job| Ok(data.apply(node, job, &self.terms))).collect())
+        Ok(jobs
+            .iter()
+            .map(|job| Ok(data.apply(node, job, &self.terms)))
+            .collect())
     }
 
     pub(super) fn find_now(

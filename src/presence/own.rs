@@ -51,7 +51,7 @@ pub(super) struct Bucket {
     pub(super) phase: Phase,
     /// The clock of its server, once that told it.
     pub(super) clock: Option<Clock>,
-    /// Since when all of it was written, while it counts as written.
+    /// Since when all of it was written, while the store may say that it is.
     pub(super) written: Option<Instant>,
     /// What is to be written again before it expires.
     pub(super) sweep: Option<Sweep>,
@@ -131,7 +131,7 @@ impl Bucket {
     pub(super) fn start_over(&mut self) {
         let users = self.sessions.iter().map(|own| own.user.clone());
         self.phase = Phase::Writing(users.collect());
-        (self.written, self.sweep) = (None, None);
+        self.sweep = None;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Own> {

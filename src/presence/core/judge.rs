@@ -88,7 +88,8 @@ impl Core {
     }
 
     fn meet_ghost(&mut self, account: &str, session: &str, entry: &Entry, value: &str) {
-        if self.liveness.is_cleared(&entry.node) {
+        let ours = entry.node == self.node && entry.epoch < self.epoch;
+        if ours || self.liveness.has_left(&entry.node, entry.epoch) {
             self.directory.meet_ghost(account, session, value);
         }
     }

@@ -42,7 +42,11 @@ impl Directory {
     pub(in crate::presence) fn hurry(&self, batch: usize) -> Hurry {
         if self.queue.is_empty() || self.queue.len() >= batch || self.is_behind() {
             Hurry::Much
-        } else if self.queue.iter().any(|fresh| matches!(fresh, Fresh::Put(_))) {
+        } else if self
+            .queue
+            .iter()
+            .any(|fresh| matches!(fresh, Fresh::Put(_)))
+        {
             Hurry::Some
         } else {
             Hurry::Little

@@ -63,10 +63,7 @@ impl Directory {
             }
             (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
             (
-                Job::Uncommit { .. }
-                | Job::Delete { .. }
-                | Job::Commit { .. }
-                | Job::Prune { .. },
+                Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. } | Job::Prune { .. },
                 _,
             ) => {}
         }
@@ -177,6 +174,7 @@ impl Directory {
     /// The server of a bucket is reached again, and is to be told everything.
     fn found_again(&mut self, index: u8) {
         let found = &mut self.buckets[usize::from(index)];
+        found.written = None;
         if !found.is_lost() {
             return;
         }
@@ -254,6 +252,9 @@ impl Bucket {
             return;
         }
         let began_anew = self.marker.replace(Arc::clone(marker)).is_some();
+        if began_anew {
+            self.written = None;
+        }
         if began_anew || self.is_complete() {
             self.start_over();
         }
@@ -269,6 +270,7 @@ impl Bucket {
     /// There is no marker: the bucket is empty.
     fn note_loss(&mut self) {
         if self.marker.take().is_some() {
+            self.written = None;
             self.start_over();
         }
     }

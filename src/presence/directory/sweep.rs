@@ -55,13 +55,17 @@ impl Directory {
         let passed = now.saturating_duration_since(began);
         let share = 1.0 - passed.as_secs_f64() / turn.as_secs_f64();
         for (index, bucket) in (0..BUCKETS).zip(&mut self.buckets) {
-            let share = if index == self.pace.bucket { share } else { 0.0 };
+            let share = if index == self.pace.bucket {
+                share
+            } else {
+                0.0
+            };
             bucket.hurry(share);
         }
     }
 
-    /// What may expire before it is written again does not count as written any more. Whether only
-    /// a new epoch makes that sure.
+    /// What may expire before it is written again is not said to be written any more. Whether only
+    /// a new epoch makes sure of that, because the store does not hear it.
     pub(in crate::presence) fn fall_behind(&mut self, now: Instant) -> bool {
         let expiry = self.pace.expiry;
         let mut hopeless = false;
@@ -71,7 +75,7 @@ impl Directory {
             if age < expiry / 2 || !bucket.has_expiring() {
                 continue;
             }
-            if bucket.is_lost() || (bucket.is_complete() && age >= expiry / 4 * 3) {
+            if bucket.is_lost() || age >= expiry / 4 * 3 {
                 hopeless = true;
             } else if bucket.is_complete() {
                 self.uncommits.push(index);

@@ -189,7 +189,10 @@ impl Part {
 
     /// Removes an entry that only waits for the end of its time.
     pub(super) fn prune(&mut self, account: &str, session: &str, entry: &str) {
-        let expires = self.accounts.get(account).is_some_and(|account| account.expires.is_some());
+        let expires = self
+            .accounts
+            .get(account)
+            .is_some_and(|account| account.expires.is_some());
         if expires && self.entry(account, session) == Some(entry) {
             self.remove_entry(account, session);
         }
@@ -209,7 +212,9 @@ impl Part {
         let is_new = account.sessions.is_empty();
         account.sessions.insert(user.session().to_owned(), value);
         let Terms { listed, .. } = wish.terms;
-        let until = wish.time.saturating_add(wish.terms.millis().saturating_mul(1000));
+        let until = wish
+            .time
+            .saturating_add(wish.terms.millis().saturating_mul(1000));
         if is_new && !listed {
             account.expires = Some(until);
         }

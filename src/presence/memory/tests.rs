@@ -45,7 +45,10 @@ impl Memory {
             return;
         }
         let due = data.stranded.extract_if(.., |one| one.at <= micros);
-        for Stranded { node, jobs, terms, .. } in due.collect::<Vec<_>>() {
+        for Stranded {
+            node, jobs, terms, ..
+        } in due.collect::<Vec<_>>()
+        {
             for job in &jobs {
                 data.apply(&node, job, &terms);
             }
@@ -78,7 +81,9 @@ impl Memory {
         let mut data = self.data.lock();
         let part = data.buckets.entry(bucket(account)).or_default();
         let account = part.accounts.entry(account.to_owned()).or_default();
-        account.sessions.insert(session.to_owned(), value.to_owned());
+        account
+            .sessions
+            .insert(session.to_owned(), value.to_owned());
     }
 
     /// Every entry as it is stored.

@@ -49,7 +49,7 @@ pub(super) fn found(session: &str, value: Value) -> Parsed<Lookup> {
     };
     if !rest.is_empty() {
         let [marker, written] = array(Value::Array(rest))?;
-        lookup.marker = some(text(marker)?);
+        lookup.marker = read_marker(marker)?;
         lookup.written = pairs(written)?;
     }
     Ok(lookup)
@@ -59,7 +59,7 @@ pub(super) fn sessions(value: Value) -> Parsed<Lookup> {
     let [entries, marker, written] = array(value)?;
     Ok(Lookup {
         entries: pairs(entries)?,
-        marker: some(text(marker)?),
+        marker: read_marker(marker)?,
         written: pairs(written)?,
     })
 }
@@ -122,6 +122,16 @@ pub(super) fn text(value: Value) -> Parsed<String> {
 
 pub(super) fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// Behind it stands what kinds of entries the bucket has, which is for the scripts.
+fn read_marker(value: Value) -> Parsed<Option<String>> {
+    let mut text = text(value)?;
+    let end = text.len().saturating_sub(2);
+    if text.get(end..).is_some_and(|kinds| kinds.starts_with('~')) {
+        text.truncate(end);
+    }
+    Ok(some(text))
 }
 
 fn array<const N: usize>(value: Value) -> Parsed<[Value; N]> {

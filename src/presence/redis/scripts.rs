@@ -48,16 +48,16 @@ end
 /// vouches for may have been lost since. A bucket without a marker gets one with the first job that
 /// stores something.
 ///
-/// KEYS: the follows of each put; then for each bucket marker, written, index and the account of
-/// each job that has one. ARGV: node, after what time it is too late, new marker, after how many
-/// milliseconds entries expire, whether all are listed in the index, number of puts; then for each
-/// bucket its number of jobs, whether one of them makes a marker, epoch, when it was sent, and jobs:
+/// KEYS: the marker of each bucket, of which the names of its other keys are made. ARGV: node, after
+/// what time it is too late, new marker, after how many milliseconds entries expire, whether all are
+/// listed in the index; then for each bucket its number of jobs, whether one of them makes a marker,
+/// epoch, when it was sent, and jobs:
 ///
-/// - `F` or `P` (does it force?), session, sid, generation, member;
-/// - `D`, session, sid, entry as it is expected, member if it is in the index;
+/// - `F` or `P` (does it force?), account, session, sid, generation;
+/// - `D` or `d` (is it in the index?), account, session, sid, generation or nothing;
 /// - `C`, expected marker;
 /// - `U`;
-/// - `X`, session, entry as it is expected.
+/// - `X`, account, session, entry as it is expected.
 ///
 /// The answer: the clock, then for each bucket its marker and what became of each job: a text says
 /// that it was refused, -1 that it came too late.
@@ -65,10 +65,13 @@ const WRITE: &str = include_str!("write.lua");
 
 /// What nobody has said for long is not so any more.
 ///
-/// KEYS: follows. ARGV: 1 or 0, seconds, members.
+/// KEYS: follows, marker. ARGV: 1 or 0, seconds, new marker, members.
 const FOLLOW: &str = r"
+local marker = redis.call('GET', KEYS[2]) or ARGV[3] .. '~0'
+local kinds = string.match(marker, '~([0-3])$')
+if ARGV[1] == '1' and kinds then redis.call('SET', KEYS[2], string.sub(marker, 1, -2) .. kinds + 4) end
 local now = tonumber(redis.call('TIME')[1])
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   if ARGV[1] == '1' then
     redis.call('HSET', KEYS[1], ARGV[i], now)
   else

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
+    ids::random_id,
     presence::{
         core::CHECKS,
         job::{Beat, Job, Lookup, Table, Terms},
@@ -257,8 +258,13 @@ impl Store for RedisStore {
 
     fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
         Box::pin(async move {
-            let mut follow = self.scripts.follow.on(&[self.keys.follows(account)]);
-            follow.arg(u8::from(on)).arg(FOLLOWS).arg(pairs);
+            let keys = [
+                self.keys.follows(account),
+                self.keys.marker(bucket(account)),
+            ];
+            let mut follow = self.scripts.follow.on(&keys);
+            follow.arg(u8::from(on)).arg(FOLLOWS);
+            follow.arg(random_id()).arg(pairs);
             self.link.call(follow).await.map(drop)
         })
     }

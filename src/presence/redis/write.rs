@@ -6,10 +6,10 @@ use deadpool_redis::redis::Cmd;
 
 use crate::{
     ids::random_id,
+    message::User,
     presence::{
         job::{Job, Terms},
-        keys::{Keys, bucket, member},
-        value::entry,
+        keys::{Keys, bucket},
     },
     redis::Script,
 };
@@ -63,43 +63,29 @@ impl Writer {
 
     /// The call of the script for these jobs.
     pub(super) fn call(&self, node: &str, step: &[Placed<'_>]) -> Cmd {
-        let accounts = step.iter().filter(|(_, job)| account_of(job).is_some());
-        let is_put = |(_, job): &&Placed<'_>| matches!(job, Job::Put { .. });
-        let puts = step.iter().filter(is_put);
-        let (accounts, puts_count) = (accounts.count(), puts.clone().count());
         let buckets = step.chunk_by(same_bucket);
-
-        let count = puts_count + accounts + 3 * buckets.clone().count();
-        let mut call = self.script.with(count);
-        let mut key = String::new();
-        for account in puts.filter_map(|(_, job)| account_of(job)) {
-            call.arg(self.keys.fill(&mut key, bucket(account), 'f', account));
-        }
+        let mut call = self.script.with(buckets.clone().count());
         for jobs in buckets.clone() {
-            let number = jobs.first().map_or(0, |(_, job)| bucket_of(job));
-            call.arg(self.keys.fill(&mut key, number, 'm', ""));
-            call.arg(self.keys.fill(&mut key, number, 'w', ""));
-            call.arg(self.keys.fill(&mut key, number, 'i', node));
-            for account in jobs.iter().filter_map(|(_, job)| account_of(job)) {
-                call.arg(self.keys.fill(&mut key, number, 'a', account));
-            }
+            let bucket = jobs.first().map_or(0, |(_, job)| bucket_of(job));
+            call.arg(self.keys.marker(bucket));
         }
         call.arg(node).arg(self.latest).arg(random_id());
-        call.arg(self.terms.millis());
-        call.arg(u8::from(self.terms.listed)).arg(puts_count);
+        call.arg(self.terms.millis())
+            .arg(u8::from(self.terms.listed));
         for jobs in buckets {
             let makes = jobs.iter().any(|(_, job)| stores(job));
-            let (epoch, sent) = jobs.iter().find_map(|(_, job)| times(job)).unwrap_or((0, 0));
-            call.arg(jobs.len()).arg(u8::from(makes)).arg(epoch).arg(sent);
+            let (epoch, sent) = times(jobs);
+            call.arg(jobs.len()).arg(u8::from(makes));
+            call.arg(epoch).arg(sent);
             for (_, job) in jobs {
-                add(&mut call, node, job);
+                add(&mut call, job);
             }
         }
         call
     }
 }
 
-fn add(call: &mut Cmd, node: &str, job: &Job) {
+fn add(call: &mut Cmd, job: &Job) {
     match job {
         Job::Put {
             user,
@@ -108,18 +94,16 @@ fn add(call: &mut Cmd, node: &str, job: &Job) {
             ..
         } => {
             call.arg(if *force { "F" } else { "P" });
-            call.arg(user.session()).arg(user.sid()).arg(*generation);
-            call.arg(member(user.account(), user.session()));
+            add_user(call, user);
+            call.arg(*generation);
         }
-        Job::Delete { gone, epoch } => {
-            let user = &gone.user;
-            let expected = gone
-                .generation
-                .map(|generation| entry(node, *epoch, generation, user.sid()));
-            let listed = gone.listed.then(|| member(user.account(), user.session()));
-            call.arg("D").arg(user.session()).arg(user.sid());
-            call.arg(expected.unwrap_or_default());
-            call.arg(listed.unwrap_or_default());
+        Job::Delete { gone, .. } => {
+            call.arg(if gone.listed { "D" } else { "d" });
+            add_user(call, &gone.user);
+            match gone.generation {
+                Some(generation) => call.arg(generation),
+                None => call.arg(""),
+            };
         }
         Job::Commit { expected, .. } => {
             call.arg("C").arg(expected.as_deref().unwrap_or_default());
@@ -127,27 +111,27 @@ fn add(call: &mut Cmd, node: &str, job: &Job) {
         Job::Uncommit { .. } => {
             call.arg("U");
         }
-        Job::Prune { session, entry, .. } => {
-            call.arg("X").arg(&**session).arg(&**entry);
+        Job::Prune {
+            account,
+            session,
+            entry,
+        } => {
+            call.arg("X").arg(&**account).arg(&**session);
+            call.arg(&**entry);
         }
     }
+}
+
+fn add_user(call: &mut Cmd, user: &User) {
+    call.arg(user.account()).arg(user.session()).arg(user.sid());
 }
 
 fn bucket_of(job: &Job) -> u8 {
     match job {
         Job::Commit { bucket, .. } | Job::Uncommit { bucket } => *bucket,
-        Job::Put { .. } | Job::Delete { .. } | Job::Prune { .. } => {
-            account_of(job).map_or(0, bucket)
-        }
-    }
-}
-
-fn account_of(job: &Job) -> Option<&str> {
-    match job {
-        Job::Put { user, .. } => Some(user.account()),
-        Job::Delete { gone, .. } => Some(gone.user.account()),
-        Job::Prune { account, .. } => Some(account),
-        Job::Commit { .. } | Job::Uncommit { .. } => None,
+        Job::Put { user, .. } => bucket(user.account()),
+        Job::Delete { gone, .. } => bucket(gone.user.account()),
+        Job::Prune { account, .. } => bucket(account),
     }
 }
 
@@ -156,10 +140,12 @@ fn stores(job: &Job) -> bool {
     matches!(job, Job::Put { .. } | Job::Commit { .. })
 }
 
-/// Epoch, and when it was sent, if that matters.
-fn times(job: &Job) -> Option<(u64, u64)> {
-    match job {
+/// The epoch of jobs of one bucket, and when they were sent, as far as that matters.
+fn times(jobs: &[Placed<'_>]) -> (u64, u64) {
+    let times = jobs.iter().filter_map(|(_, job)| match job {
         Job::Put { epoch, sent, .. } | Job::Commit { epoch, sent, .. } => Some((*epoch, *sent)),
-        Job::Delete { .. } | Job::Uncommit { .. } | Job::Prune { .. } => None,
-    }
+        Job::Delete { epoch, .. } => Some((*epoch, 0)),
+        Job::Uncommit { .. } | Job::Prune { .. } => None,
+    });
+    times.max().unwrap_or((0, 0))
 }
