@@ -13,6 +13,11 @@
 //! is lost with it. Only when every node that lives has said that it wrote all its part under this
 //! very marker, in its present epoch, does a missing entry mean [`Find::NotFound`].
 //!
+//! - A node lists what it has in an index, for who clears up when it dies, or does not: then its
+//!   entries expire, the whole account at once, unless it writes them again in time. What an account
+//!   does is decided when its key is made. In a key that expires every node writes its own again; in
+//!   one that does not every node lists them. A node that falls so far behind that something may have
+//!   expired does not say any more that all is written.
 //! - Where the server of some buckets is not reached, these are left out of what is written, and
 //!   asked for on their own until it is there again: all others stay exact.
 //! - A write says when it was sent, by the clock of the store. Who takes longer than the command
