@@ -123,7 +123,7 @@ where
                     let Some(pending) = pending.take() else {
                         return Poll::Pending;
                     };
-                    let next = shared.go_on(*pending, Some(account));
+                    let next = shared.go_on(*pending, account);
                     let shared = Arc::clone(shared);
                     kind.set(Kind::own(next, &shared));
                     continue;

@@ -80,6 +80,7 @@ pub(crate) struct Pending<B> {
     parts: Parts,
     body: B,
     route: Route,
+    claim: Option<String>,
 }
 
 /// What a request wants.
@@ -94,33 +95,56 @@ enum Route {
     Release(Arc<Connection>),
 }
 
+impl Route {
+    /// Whether it leads to a connection of this account.
+    fn is_of(&self, account: &str) -> bool {
+        match self {
+            Self::Get(connection)
+            | Self::Post(connection)
+            | Self::Upgrade(connection)
+            | Self::Release(connection) => connection.user().account() == account,
+            Self::Handshake(_) | Self::Elsewhere(_) => false,
+        }
+    }
+}
+
 impl<M: MakeHandler> Shared<M> {
     /// Takes a request to the endpoint.
     pub(crate) fn begin<B: Body>(&self, parts: Parts, body: B) -> Next<B> {
         self.owner.begin(&self.endpoint.settings);
-        let checked = self.check(&parts);
-        let route = match checked {
-            Ok(route) => route,
+        let (route, claim) = match self.check(&parts) {
+            Ok(checked) => checked,
             Err(error) => return Next::Answer(self.reject(&error)),
         };
-        let asked = self.gate.ask(&parts);
-        let pending = Pending { parts, body, route };
-        match asked {
-            Some(Answer::Later(answer)) => Next::Ask(answer, Box::new(pending)),
-            Some(Answer::Now(answer)) => self.go_on(pending, Some(answer)),
-            None => self.go_on(pending, None),
-        }
+        let answer = match self.gate.ask(&parts) {
+            None => None,
+            Some(Answer::Now(answer)) => Some(answer),
+            Some(Answer::Later(answer)) => {
+                let pending = Pending {
+                    parts,
+                    body,
+                    route,
+                    claim,
+                };
+                return Next::Ask(answer, Box::new(pending));
+            }
+        };
+        self.serve(parts, body, route, claim, answer)
     }
 
-    /// Goes on once the account function, if there is one, has answered.
+    /// Goes on once the account function has answered.
     pub(crate) fn go_on<B: Body>(
         &self,
         pending: Pending<B>,
-        answer: Option<Result<String, AccountError>>,
+        answer: Result<String, AccountError>,
     ) -> Next<B> {
-        let Pending { parts, body, route } = pending;
-        self.serve(parts, body, route, answer)
-            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+        let Pending {
+            parts,
+            body,
+            route,
+            claim,
+        } = pending;
+        self.serve(parts, body, route, claim, Some(answer))
     }
 
     /// The answer to a request that is refused.
@@ -133,19 +157,24 @@ impl<M: MakeHandler> Shared<M> {
         respond::json(error.status(), rejection.to_json_with(&message))
     }
 
-    /// Everything that can be said of a request before its account is known.
-    fn check(&self, parts: &Parts) -> Result<Route, RequestError> {
+    /// Everything that can be said of a request before its account is known, and whom it claims to
+    /// be of, unless that is whose connection it is for.
+    fn check(&self, parts: &Parts) -> Result<(Route, Option<String>), RequestError> {
         let query = parse(parts)?;
         let transport = self.transport(&query)?;
         let origins = self.endpoint.settings.origins();
         check_origin(origins, &parts.uri, &parts.headers)?;
-        let Some(sid) = &query.sid else {
-            return self.check_handshake(parts, &query, transport);
+        let connection = query
+            .sid
+            .as_deref()
+            .map(|sid| (sid, self.endpoint.registry.by_sid(sid)));
+        let route = match connection {
+            None => self.check_handshake(parts, &query, transport)?,
+            Some((sid, None)) => self.check_elsewhere(parts, sid)?,
+            Some((_, Some(connection))) => check_request(parts, &query, transport, connection)?,
         };
-        match self.endpoint.registry.by_sid(sid) {
-            Some(connection) => check_request(parts, &query, transport, connection),
-            None => self.check_elsewhere(parts, sid),
-        }
+        let claim = query.account.filter(|claim| !route.is_of(claim));
+        Ok((route, claim.map(Cow::into_owned)))
     }
 
     fn transport(&self, query: &Query<'_>) -> Result<Transport, RequestError> {
@@ -186,14 +215,16 @@ impl<M: MakeHandler> Shared<M> {
         parts: Parts,
         body: B,
         route: Route,
+        claim: Option<String>,
         answer: Option<Result<String, AccountError>>,
-    ) -> Result<Next<B>, RequestError> {
-        let claim = parse(&parts)?.account.map(Cow::into_owned);
+    ) -> Next<B> {
         let whose = match answer {
-            Some(answer) => Whose::Verified(gate::verify(answer, claim.as_deref())?),
-            None => claim.map_or(Whose::Nobody, Whose::Claimed),
+            Some(answer) => gate::verify(answer, claim.as_deref()).map(Whose::Verified),
+            None => Ok(claim.map_or(Whose::Nobody, Whose::Claimed)),
         };
-        self.enter(parts, body, route, whose)
+        whose
+            .and_then(|whose| self.enter(parts, body, route, whose))
+            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
     }
 
     /// Serves a request of which it is known whose it is.
@@ -217,11 +248,11 @@ impl<M: MakeHandler> Shared<M> {
             }
             Route::Get(connection) => {
                 check_account(&connection, whose.account())?;
-                Ok(Next::Get(connection.hold_get(now())?))
+                Ok(Next::Get(connection.hold_get()?))
             }
             Route::Post(connection) => {
                 check_account(&connection, whose.account())?;
-                let post = connection.open_post(now())?;
+                let post = connection.open_post()?;
                 let settings = &self.endpoint.settings;
                 let (bytes, packets) = (settings.max_payload(), settings.max_packets());
                 Ok(Next::Post(PostBody::new(
@@ -291,8 +322,4 @@ fn check_account(connection: &Connection, account: Option<&str>) -> Result<(), R
         }
         _ => Ok(()),
     }
-}
-
-fn now() -> std::time::Instant {
-    tokio::time::Instant::now().into_std()
 }

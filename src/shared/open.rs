@@ -36,7 +36,7 @@ impl<M: MakeHandler> Shared<M> {
         let listing = list(&self.endpoint, &connection, true);
         let make = Arc::clone(&self.make);
         tokio::spawn(Driver::<M, Socket>::new(connection, make, handler, None));
-        let mut response = respond::packets(body);
+        let mut response = respond::packets(body.into());
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
