@@ -1,4 +1,5 @@
 mod listing;
+mod next;
 mod open;
 mod publish;
 mod relay;
@@ -14,17 +15,17 @@ use http_body::Body;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-pub(crate) use self::listing::Listing;
+use self::listing::Listing;
+pub(crate) use self::next::Next;
 use crate::{
-    account::{Answer, Later},
-    connection::{Connection, Endpoint, HeldGet, MakeHandler},
+    account::Answer,
+    connection::{Connection, Endpoint, MakeHandler},
     engine::{Query, QueryError, Rejection, Transport},
     error::{AccountError, RequestError},
     gate::{self, Gate},
     node::Owner,
     notice::Notice,
-    publish::Publishing,
-    relay::{Peer, Relay, Relaying, Whose},
+    relay::{Peer, Relay, Whose},
     respond,
     transport::{PostBody, WebSocket, check_origin, wants_stream, wants_websocket},
 };
@@ -55,24 +56,6 @@ impl<M> Clone for Shared<M> {
             relay: Arc::clone(&self.relay),
         }
     }
-}
-
-/// What happens to a request next.
-pub(crate) enum Next<B> {
-    /// It is answered.
-    Answer(Response<Bytes>),
-    /// It waits for the account function.
-    Ask(Later, Box<Pending<B>>),
-    /// It waits until the connection can be found; whether it was.
-    Wait(Listing, Response<Bytes>),
-    /// It is held until there is something to send.
-    Get(HeldGet),
-    /// Its body is read and handled.
-    Post(PostBody<B>),
-    /// It publishes.
-    Publish(Publishing<B>),
-    /// Another node handles it.
-    Relay(Relaying<B>),
 }
 
 /// A request whose account is not known yet.
@@ -114,7 +97,7 @@ impl<M: MakeHandler> Shared<M> {
         self.owner.begin(&self.endpoint.settings);
         let (route, claim) = match self.check(&parts) {
             Ok(checked) => checked,
-            Err(error) => return Next::Answer(self.reject(&error)),
+            Err(error) => return Next::answer(self.reject(&error)),
         };
         let answer = match self.gate.ask(&parts) {
             None => None,
@@ -126,7 +109,7 @@ impl<M: MakeHandler> Shared<M> {
                     route,
                     claim,
                 };
-                return Next::Ask(answer, Box::new(pending));
+                return Next::ask(answer, pending);
             }
         };
         self.serve(parts, body, route, claim, answer)
@@ -224,7 +207,7 @@ impl<M: MakeHandler> Shared<M> {
         };
         whose
             .and_then(|whose| self.enter(parts, body, route, whose))
-            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+            .unwrap_or_else(|error| Next::answer(self.reject(&error)))
     }
 
     /// Serves a request of which it is known whose it is.
@@ -248,20 +231,15 @@ impl<M: MakeHandler> Shared<M> {
             }
             Route::Get(connection) => {
                 check_account(&connection, whose.account())?;
-                Ok(Next::Get(connection.hold_get()?))
+                let get = connection.hold_get()?;
+                Ok(Next::Get { get })
             }
             Route::Post(connection) => {
                 check_account(&connection, whose.account())?;
                 let post = connection.open_post()?;
                 let settings = &self.endpoint.settings;
-                let (bytes, packets) = (settings.max_payload(), settings.max_packets());
-                Ok(Next::Post(PostBody::new(
-                    body,
-                    &parts.headers,
-                    bytes,
-                    packets,
-                    post,
-                )?))
+                let post = PostBody::new(body, &parts.headers, settings, post)?;
+                Ok(Next::Post { post })
             }
             Route::Upgrade(connection) => {
                 check_account(&connection, whose.account())?;
@@ -269,7 +247,7 @@ impl<M: MakeHandler> Shared<M> {
             }
             Route::Release(connection) => {
                 connection.release_poll();
-                Ok(Next::Answer(respond::ok()))
+                Ok(Next::answer(respond::ok()))
             }
             Route::Elsewhere(peer) => self.pass_on(parts, body, peer, whose),
         }

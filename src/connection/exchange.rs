@@ -1,6 +1,8 @@
 mod get;
 mod post;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, task::Waker};
 
@@ -234,12 +236,13 @@ impl Exchange {
             none => *none = Some(waker.clone()),
         }
         self.settle(settings);
-        let requests = &mut self.requests;
+        let requests = self.requests.as_mut().map(|requests| requests.take());
+        let (post, candidate) = requests.unwrap_or_default();
         Errands {
             close: self.close.take(),
             followed: self.followed,
-            post: requests.as_mut().and_then(|all| all.post.take()),
-            candidate: requests.as_mut().and_then(|all| all.take_candidate()),
+            post,
+            candidate,
         }
     }
 

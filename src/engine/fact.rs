@@ -60,3 +60,50 @@ impl Fact {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_makes_its_own_reason() {
+        let facts = [
+            Fact::Left,
+            Fact::Silent,
+            Fact::Pinged,
+            Fact::Malformed(DecodeError::Empty),
+            Fact::TooLarge,
+            Fact::WrongFrame,
+            Fact::PollOverlap,
+            Fact::PollAborted,
+            Fact::PostOverlap,
+            Fact::PostAborted,
+            Fact::PostBroken,
+            Fact::PostBinary,
+            Fact::Overfull,
+            Fact::HeldTooLong,
+            Fact::Dropped,
+        ];
+        let texts = facts.map(|fact| fact.reason().to_string());
+        assert_eq!(
+            texts,
+            [
+                "transport close",
+                "ping timeout",
+                "transport error: invalid heartbeat direction",
+                "parse error",
+                "message too large",
+                "transport error: invalid websocket frame",
+                "transport error: overlap from client",
+                "transport error: poll connection closed prematurely",
+                "transport error: data request overlap from client",
+                "transport error: data request connection closed prematurely",
+                "transport error: data request broke off",
+                "transport error: invalid content",
+                "queue full",
+                "handler timeout",
+                "shutdown",
+            ]
+        );
+    }
+}

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode_str;
 
 /// The parameters of a request that the protocol gives a meaning.
@@ -43,56 +44,51 @@ impl<'a> Query<'a> {
         let mut parsed = Self::default();
         let mut rest = query.unwrap_or_default();
         let is_plain = !is_encoded(rest);
-        let decode = |raw: &'a str| {
-            if is_plain || !is_encoded(raw) {
-                return Some(Cow::Borrowed(raw));
-            }
-            decode(raw)
-        };
         while !rest.is_empty() {
-            let (pair, tail) = cut(rest, b'&');
-            let (key, value) = cut(pair, b'=');
+            let (pair, tail) = cut(rest, memchr(b'&', rest.as_bytes()));
+            // Keys are so short that a plain loop beats a search.
+            let (key, value) = cut(pair, pair.bytes().position(|byte| byte == b'='));
             rest = tail;
-            let value = || decode(value);
-            match &*decode(key).unwrap_or(NOT_UTF8) {
-                "transport" => parsed.transport = value().or(Some(NOT_UTF8)),
-                "EIO" => parsed.eio = value().or(Some(NOT_UTF8)),
-                "sid" => parsed.sid = value().or(Some(NOT_UTF8)).filter(|sid| !sid.is_empty()),
-                "account" => parsed.set_account(value())?,
-                _ => {}
+            if is_plain {
+                parsed.set(key, Some(Cow::Borrowed(value)))?;
+            } else {
+                parsed.set(&decode(key).unwrap_or(NOT_UTF8), decode(value))?;
             }
         }
+        parsed.sid = parsed.sid.filter(|sid| !sid.is_empty());
         Ok(parsed)
     }
 
-    fn set_account(&mut self, account: Option<Cow<'a, str>>) -> Result<(), QueryError> {
-        if self.account.is_some() {
-            return Err(QueryError::RepeatedAccount);
-        }
-        self.account = Some(account.ok_or(QueryError::AccountNotUtf8)?);
+    /// Sets what a key is about to a value, if that is UTF-8.
+    fn set(&mut self, key: &str, value: Option<Cow<'a, str>>) -> Result<(), QueryError> {
+        let place = match key {
+            "transport" => &mut self.transport,
+            "EIO" => &mut self.eio,
+            "sid" => &mut self.sid,
+            "account" if self.account.is_some() => return Err(QueryError::RepeatedAccount),
+            "account" if value.is_none() => return Err(QueryError::AccountNotUtf8),
+            "account" => &mut self.account,
+            _ => return Ok(()),
+        };
+        *place = value.or(Some(NOT_UTF8));
         Ok(())
     }
 }
 
-/// What stands before the first `at`, and after it. Pairs are so short that a
-/// plain loop beats the searches of `str`.
-fn cut(text: &str, at: u8) -> (&str, &str) {
-    match text.as_bytes().iter().position(|byte| *byte == at) {
-        Some(index) => (&text[..index], &text[index + 1..]),
-        None => (text, ""),
-    }
+/// What stands before a byte, and after it.
+fn cut(text: &str, at: Option<usize>) -> (&str, &str) {
+    at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
 }
 
-/// Whether anything of a query may need decoding. It looks at all bytes, which several at a time
-/// are faster than a search that stops.
-fn is_encoded(query: &str) -> bool {
-    query
-        .bytes()
-        .fold(false, |found, byte| found | matches!(byte, b'%' | b'+'))
+fn is_encoded(text: &str) -> bool {
+    memchr2(b'%', b'+', text.as_bytes()).is_some()
 }
 
 /// None unless it is UTF-8.
 fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    if !is_encoded(raw) {
+        return Some(Cow::Borrowed(raw));
+    }
     let spaced = raw.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
     Some(Cow::Owned(decoded.into_owned()))

@@ -10,6 +10,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
+    config::Settings,
     connection::{OpenPost, Scratch},
     engine::{Fact, Payload, Rejection},
     error::RequestError,
@@ -36,8 +37,7 @@ impl<B: Body> PostBody<B> {
     pub(crate) fn new(
         body: B,
         headers: &HeaderMap,
-        max_payload: usize,
-        max_packets: usize,
+        settings: &Settings,
         mut post: OpenPost,
     ) -> Result<Self, RequestError> {
         let kind = headers.get(header::CONTENT_TYPE);
@@ -46,15 +46,15 @@ impl<B: Body> PostBody<B> {
             return Err(RequestError::Bad("binary payload"));
         }
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > max_payload {
+        if announced > settings.max_payload() {
             post.finish();
             return Err(RequestError::TooLarge);
         }
         Ok(Self {
             body,
             read: BytesMut::new(),
-            max_payload,
-            max_packets,
+            max_payload: settings.max_payload(),
+            max_packets: settings.max_packets(),
             post,
             submitted: false,
         })

@@ -1,22 +1,18 @@
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::{super::watch::Watcher, Exchange, Stage, requests::LastWord};
+use super::{
+    super::watch::Watcher,
+    Exchange, Stage,
+    requests::{Get, LastWord},
+};
 use crate::{
     config::Settings,
     engine::{Fact, Rejection, Transport, put_binary, put_packet},
     error::RequestError,
     message::{Frame, WireKind},
 };
-
-/// The GET that is being held.
-#[derive(Default)]
-pub(super) enum Get {
-    #[default]
-    None,
-    Held(Option<Waker>),
-}
 
 /// The held GET.
 impl Exchange {
@@ -28,40 +24,49 @@ impl Exchange {
         settings: &Settings,
         written: &mut Vec<Watcher>,
     ) -> Poll<Result<Bytes, RequestError>> {
-        let was_full = !self.has_room(settings);
-        let on_polling = self.transport == Transport::Polling;
         let mut body = Bytes::new();
-        if on_polling {
-            body = self.take_body(settings.max_payload());
-            self.settle(settings);
+        if self.transport == Transport::Polling {
+            body = self.take_queued(settings);
             *written = self.written();
         }
+        if let Some(word) = self.take_last_word(&body) {
+            let mut all = Vec::from(body);
+            put_packet(&mut all, word.packet());
+            body = all.into();
+            self.wake_driver();
+        }
+        if !body.is_empty() {
+            self.close_get();
+            return Poll::Ready(Ok(body));
+        }
+        if self.stage == Stage::Open {
+            self.set_get(Get::Held(Some(cx.waker().clone())));
+            return Poll::Pending;
+        }
+        self.close_get();
+        Poll::Ready(Err(Rejection::UnknownSid.into()))
+    }
+
+    fn take_queued(&mut self, settings: &Settings) -> Bytes {
+        let was_full = !self.has_room(settings);
+        let body = self.take_body(settings.max_payload());
+        self.settle(settings);
         if was_full {
             self.made_room();
         } else {
             self.wake_senders();
         }
-        let is_open = self.stage == Stage::Open;
-        let has_more = on_polling && !self.queue.is_empty();
-        let Some(requests) = self.requests.as_deref_mut() else {
-            return Poll::Ready(Err(Rejection::UnknownSid.into()));
-        };
-        let is_last = !has_more && (body.is_empty() || !is_open);
-        if is_last && let Some(word) = requests.last_word.take() {
-            let mut all = Vec::from(body);
-            put_packet(&mut all, word.packet());
-            body = all.into();
-            self.wake_driver();
-        } else if body.is_empty() && is_open {
-            requests.get = Get::Held(Some(cx.waker().clone()));
-            return Poll::Pending;
+        body
+    }
+
+    /// What follows a body, if nothing else does: an open connection says it instead of packets, one
+    /// that closes behind the last of them.
+    fn take_last_word(&mut self, body: &Bytes) -> Option<LastWord> {
+        let has_more = self.transport == Transport::Polling && !self.queue.is_empty();
+        if has_more || (!body.is_empty() && self.stage == Stage::Open) {
+            return None;
         }
-        self.close_get();
-        Poll::Ready(if body.is_empty() {
-            Err(Rejection::UnknownSid.into())
-        } else {
-            Ok(body)
-        })
+        self.requests.as_mut()?.last_word.take()
     }
 
     /// A packet that is alone is shared, several are copied one after the other.
@@ -84,8 +89,12 @@ impl Exchange {
     }
 
     fn close_get(&mut self) {
+        self.set_get(Get::None);
+    }
+
+    fn set_get(&mut self, get: Get) {
         if let Some(requests) = &mut self.requests {
-            requests.get = Get::None;
+            requests.get = get;
         }
     }
 

@@ -1,43 +1,13 @@
 use std::{
     mem,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use super::Exchange;
+use super::{Exchange, requests::Post};
 use crate::{
     engine::{Fact, Payload},
     error::RequestError,
 };
-
-/// The POST whose packets are being handled.
-#[derive(Default)]
-pub(super) enum Post {
-    #[default]
-    None,
-    /// The body is on its way; woken when the connection ends before it.
-    Reading(Option<Waker>),
-    /// The body waits for the task.
-    Submitted(Payload, Option<Waker>),
-    /// The task works on it.
-    Handling(Option<Waker>),
-    /// All of it was handled, or never will be.
-    Done,
-}
-
-impl Post {
-    pub(super) fn take(&mut self) -> Option<Payload> {
-        match mem::take(self) {
-            Post::Submitted(payload, waker) => {
-                *self = Post::Handling(waker);
-                Some(payload)
-            }
-            other => {
-                *self = other;
-                None
-            }
-        }
-    }
-}
 
 /// The POST under way.
 impl Exchange {

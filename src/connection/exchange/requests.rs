@@ -1,11 +1,11 @@
-use std::{mem, time::Instant};
+use std::{mem, task::Waker, time::Instant};
 
 use hyper::upgrade::Upgraded;
 use tokio::time::Instant as Clock;
 
-use super::{Exchange, Stage, get::Get, post::Post};
+use super::{Exchange, Stage};
 use crate::{
-    engine::{CLOSE, Fact, NOOP, Rejection, Transport},
+    engine::{CLOSE, Fact, NOOP, Payload, Rejection, Transport},
     error::RequestError,
 };
 
@@ -19,15 +19,38 @@ pub(super) struct Requests {
     /// A payload had a fault: the POST that brought it is a bad request.
     pub(super) malformed: bool,
     /// A websocket that wants to take over.
-    pub(super) candidate: Candidate,
+    candidate: Candidate,
     /// From when on a new request finds the connection dead.
-    pub(super) expires_at: Option<Instant>,
+    expires_at: Option<Instant>,
     /// What a GET gets once the queue is empty.
     pub(super) last_word: Option<LastWord>,
 }
 
+/// The GET that is being held.
 #[derive(Default)]
-pub(super) enum Candidate {
+pub(super) enum Get {
+    #[default]
+    None,
+    Held(Option<Waker>),
+}
+
+/// The POST whose packets are being handled.
+#[derive(Default)]
+pub(super) enum Post {
+    #[default]
+    None,
+    /// The body is on its way; woken when the connection ends before it.
+    Reading(Option<Waker>),
+    /// The body waits for the task.
+    Submitted(Payload, Option<Waker>),
+    /// The task works on it.
+    Handling(Option<Waker>),
+    /// All of it was handled, or never will be.
+    Done,
+}
+
+#[derive(Default)]
+enum Candidate {
     #[default]
     None,
     /// Its request was answered with 101.
@@ -57,18 +80,42 @@ impl LastWord {
     }
 }
 
-impl Requests {
-    pub(super) fn take_candidate(&mut self) -> Option<Upgraded> {
-        match mem::take(&mut self.candidate) {
-            Candidate::Arrived(candidate) => {
-                self.candidate = Candidate::Taken;
-                Some(candidate)
+impl Post {
+    /// What was submitted; the task works on it from now on.
+    fn take(&mut self) -> Option<Payload> {
+        match mem::take(self) {
+            Self::Submitted(payload, waker) => {
+                *self = Self::Handling(waker);
+                Some(payload)
             }
             other => {
-                self.candidate = other;
+                *self = other;
                 None
             }
         }
+    }
+}
+
+impl Candidate {
+    /// What arrived; the task has it from now on.
+    fn take(&mut self) -> Option<Upgraded> {
+        match mem::take(self) {
+            Self::Arrived(candidate) => {
+                *self = Self::Taken;
+                Some(candidate)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+impl Requests {
+    /// What they left for the task.
+    pub(super) fn take(&mut self) -> (Option<Payload>, Option<Upgraded>) {
+        (self.post.take(), self.candidate.take())
     }
 
     pub(super) fn holds_get(&self) -> bool {
