@@ -1,4 +1,4 @@
-use super::link::Pool;
+use super::pool::Pool;
 use crate::config::ConfigError;
 
 /// Where nodes meet: a pool of connections to Redis.

@@ -9,8 +9,14 @@
 //! ```
 
 mod into;
+#[cfg(feature = "redis-cluster")]
+mod lanes;
 mod link;
+mod pool;
 mod script;
+#[cfg(feature = "redis-cluster")]
+mod slots;
+mod wire;
 
 pub use self::into::{IntoRedis, Redis};
 pub(crate) use self::{

@@ -18,6 +18,8 @@ mod cast;
 mod cluster;
 mod directory;
 mod generations;
+#[cfg(feature = "redis-cluster")]
+mod hangs;
 mod harness;
 mod idle;
 mod kills;

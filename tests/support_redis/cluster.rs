@@ -18,10 +18,15 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     pub(crate) async fn start() -> Self {
+        Self::with([const { String::new() }; 3]).await
+    }
+
+    /// Masters with more flags, each its own.
+    pub(crate) async fn with([first, second, third]: [String; 3]) -> Self {
         let masters = [
-            Redis::with(&flags()).await,
-            Redis::with(&flags()).await,
-            Redis::with(&flags()).await,
+            Redis::with(&flags(&first)).await,
+            Redis::with(&flags(&second)).await,
+            Redis::with(&flags(&third)).await,
         ];
         let cluster = Self { masters };
         for (index, master) in (0..).zip(&cluster.masters) {
@@ -92,10 +97,10 @@ impl RedisCluster {
     }
 }
 
-fn flags() -> String {
+fn flags(more: &str) -> String {
     format!(
         "--cluster-enabled yes --cluster-port {} --cluster-node-timeout {NODE_TIMEOUT} \
-         --cluster-require-full-coverage no",
+         --cluster-require-full-coverage no {more}",
         ports::free()
     )
 }
