@@ -7,6 +7,8 @@
 //! let layer = PrimacronLayer::new(redis);
 //! # Ok::<(), primacron::ConfigError>(())
 //! ```
+//!
+//! With the feature `redis-tls`, [`IntoRedis`] says whom `rediss://` trusts.
 
 mod into;
 #[cfg(feature = "redis-cluster")]
@@ -16,6 +18,8 @@ mod pool;
 mod script;
 #[cfg(feature = "redis-cluster")]
 mod slots;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod wire;
 
 pub use self::into::{IntoRedis, Redis};

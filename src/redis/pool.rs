@@ -67,6 +67,8 @@ fn make<C, F: Future<Output = RedisResult<C>> + Send + 'static>(
     take: impl Fn() -> F + Send + Sync + 'static,
 ) -> Make<C> {
     Arc::new(move || {
+        #[cfg(feature = "redis-tls")]
+        super::tls::choose_cryptography();
         Box::pin(take())
     })
 }
