@@ -19,6 +19,12 @@ impl std::fmt::Debug for Redis {
 /// config, or a URL; with the features `redis-cluster` and `redis-sentinel` those of a Cluster and
 /// of Sentinel, and a list of URLs for a Cluster.
 ///
+/// # Rights
+///
+/// Where users of Redis have rights (ACL), `~{NAMESPACE:* +@read +@write +@scripting +@connection
+/// -@dangerous +time` is enough; with `+info` a policy that loses keys is told of, and on a Cluster
+/// `+cluster|slots` has to be there. What is denied is told as presence or bus that is offline.
+///
 /// # TLS
 ///
 /// With the feature `redis-tls`, `rediss://` trusts the authorities that the system trusts, or, where

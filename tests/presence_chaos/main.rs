@@ -23,6 +23,8 @@ mod hangs;
 mod harness;
 mod idle;
 mod kills;
+mod lines;
+mod rights;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod stops;
