@@ -20,6 +20,9 @@ const LANES: u8 = 8;
 /// This part of the command timeout may be spent on asking who has which slots.
 const ASKING: u32 = 4;
 
+/// Whose connection it is, if that is known.
+pub(super) type Lane = Option<usize>;
+
 /// Connections to a Cluster, by the server that they are for.
 ///
 /// Each could reach all servers. But on one that has to do with a server that is lost or hangs, calls
@@ -45,10 +48,14 @@ impl Lanes {
     }
 
     /// The way of a call.
-    pub(super) fn wire(&self, call: &Cmd) -> &Wire<ClusterConnection> {
-        self.slots
-            .lane_of(call)
-            .map_or(&self.any, |lane| &self.wires[lane])
+    pub(super) fn lane(&self, call: &Cmd) -> Lane {
+        self.slots.lane_of(call)
+    }
+
+    /// The connection of a lane, made if there is none.
+    pub(super) async fn connect(&self, lane: Lane) -> RedisResult<Numbered<ClusterConnection>> {
+        let connected = self.wire(lane).connect().await;
+        connected.inspect_err(|_| self.slots.doubt())
     }
 
     /// Learns who has which slots, where that is not known or in doubt.
@@ -66,9 +73,9 @@ impl Lanes {
         }
     }
 
-    /// What a call came to; only an error of the connection is no answer.
-    pub(super) fn note(&self, call: &Cmd, over: &Numbered<ClusterConnection>, answered: bool) {
-        self.wire(call).note(over, answered);
+    /// Whether a call was answered, if only by a refusal.
+    pub(super) fn note(&self, lane: Lane, over: &Numbered<ClusterConnection>, answered: bool) {
+        self.wire(lane).note(over, answered);
         if !answered {
             self.slots.doubt();
         }
@@ -84,6 +91,10 @@ impl Lanes {
     pub(super) fn disconnect(&self) {
         let all = self.wires.iter().chain([&self.any]);
         all.for_each(Wire::reconnect);
+    }
+
+    fn wire(&self, lane: Lane) -> &Wire<ClusterConnection> {
+        lane.map_or(&self.any, |lane| &self.wires[lane])
     }
 
     /// Asks all servers that we are connected to, each on its own connection; or anybody.

@@ -12,7 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Redis, Script, pool::Source, wire::Wire};
 #[cfg(feature = "redis-cluster")]
-use super::{lanes::Lanes, wire::Numbered};
+use super::{
+    lanes::{Lane, Lanes},
+    wire::Numbered,
+};
 use crate::error::StoreError;
 
 /// A node's way to Redis: a connection taken out of the pool, and made anew when it breaks. To a
@@ -106,10 +109,7 @@ impl Link {
             #[cfg(feature = "redis-cluster")]
             Way::Cluster(lanes) => {
                 lanes.look_up(deadline).await;
-                let each = calls
-                    .iter()
-                    .map(|call| self.call_one(lanes, deadline, call));
-                Ok(join_all(each).await)
+                Ok(self.call_lanes(lanes, deadline, &calls).await)
             }
         }
     }
@@ -134,26 +134,49 @@ impl Link {
             #[cfg(feature = "redis-cluster")]
             Way::Cluster(lanes) => {
                 lanes.look_up(deadline).await;
-                let connected = in_time(deadline, lanes.wire(call).connect()).await;
+                let lane = lanes.lane(call);
+                let connected = in_time(deadline, lanes.connect(lane)).await;
                 let over = connected.map_err(|error| CallError::Surely(unreachable_for(&error)))?;
-                let called = self.call_over(lanes, deadline, &over, call).await;
+                let called = self.call_over(lanes, deadline, (lane, &over), call).await;
                 // It was tried more than once, and this is the last error only.
                 called.map_err(|error| CallError::Perhaps(unreachable_for(&error)))
             }
         }
     }
 
-    /// The servers of a Cluster do not wait for each other.
+    /// The servers of a Cluster do not wait for each other. Calls of one server keep their order.
     #[cfg(feature = "redis-cluster")]
-    async fn call_one(
+    async fn call_lanes(
         &self,
         lanes: &Lanes,
         deadline: Instant,
-        call: &Cmd,
-    ) -> Result<Value, StoreError> {
-        let connected = in_time(deadline, lanes.wire(call).connect()).await;
-        let over = connected.map_err(|error| unreachable_for(&error))?;
-        sort_out(self.call_over(lanes, deadline, &over, call).await)
+        calls: &[Cmd],
+    ) -> Vec<Result<Value, StoreError>> {
+        let mut groups: Vec<(Lane, Vec<usize>)> = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            let lane = lanes.lane(call);
+            match groups.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, group)) => group.push(index),
+                None => groups.push((lane, vec![index])),
+            }
+        }
+        let each = groups.into_iter().map(async |(lane, group)| {
+            let connected = in_time(deadline, lanes.connect(lane)).await;
+            let each = group.into_iter().map(async |index| {
+                let called = match &connected {
+                    Ok(over) => {
+                        let over = (lane, over);
+                        self.call_over(lanes, deadline, over, &calls[index]).await
+                    }
+                    Err(error) => Err(error.clone()),
+                };
+                (index, sort_out(called))
+            });
+            join_all(each).await
+        });
+        let mut results = join_all(each).await.concat();
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     #[cfg(feature = "redis-cluster")]
@@ -161,12 +184,12 @@ impl Link {
         &self,
         lanes: &Lanes,
         deadline: Instant,
-        over: &Numbered<ClusterConnection>,
+        (lane, over): (Lane, &Numbered<ClusterConnection>),
         call: &Cmd,
     ) -> RedisResult<Value> {
         let called = in_time(deadline, self.send_one(over.connection.clone(), call)).await;
         let lost = |error| matches!(blame(error), StoreError::Unreachable(_));
-        lanes.note(call, over, !called.as_ref().is_err_and(lost));
+        lanes.note(lane, over, !called.as_ref().is_err_and(lost));
         called
     }
 
