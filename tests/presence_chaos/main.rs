@@ -18,9 +18,13 @@ mod cast;
 mod cluster;
 mod directory;
 mod generations;
+#[cfg(feature = "redis-cluster")]
+mod hangs;
 mod harness;
 mod idle;
 mod kills;
+mod lines;
+mod rights;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod stops;
