@@ -1,10 +1,6 @@
 mod settle;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
@@ -12,12 +8,10 @@ use tokio::sync::oneshot;
 use super::{
     job::{Gone, Job},
     keys::{BUCKETS, bucket},
-    own::{Bucket, Clock, Own, Phase},
+    moves::{Log, Move},
+    own::{Bucket, Clock, FRESH, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
-
-/// A first attempt after more than this comes too late to take the place of whatever is there.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// What became of sessions.
 #[derive(Debug)]
@@ -59,6 +53,8 @@ pub(super) struct Directory {
     overflowed: bool,
     /// The store's clock, by the last heartbeat.
     clock: Option<Clock>,
+    /// What came and went.
+    pub(super) log: Log,
 }
 
 impl Directory {
@@ -74,6 +70,7 @@ impl Directory {
             refused: Vec::new(),
             overflowed: false,
             clock: None,
+            log: Log::default(),
         }
     }
 
@@ -84,23 +81,16 @@ impl Directory {
         now: Instant,
         waiter: Option<oneshot::Sender<()>>,
     ) {
-        let own = Own {
-            user: user.clone(),
-            opened: now,
-            generation: None,
-            attempted: false,
-            untold: false,
-            waiter,
-        };
+        let own = Own::new(user, now, waiter);
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
         let older = bucket.insert(own, &self.hasher);
         if !bucket.is_lost() {
             self.queue.push_back(Fresh::Put(user.clone()));
         }
-        if older.as_ref().is_some_and(|older| older.untold)
+        if let Some(older) = &older
             && let Some(own) = bucket.get_mut(user, &self.hasher)
         {
-            own.untold = true;
+            (own.untold, own.told) = (older.untold, older.told);
         }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
@@ -114,6 +104,7 @@ impl Directory {
         let Some(own) = self.bucket_of(user).remove(user, &hasher) else {
             return false;
         };
+        self.note_end(&own);
         if own.attempted {
             self.push_delete(own.into_gone());
         }
@@ -142,6 +133,26 @@ impl Directory {
 
     pub(super) fn len(&self) -> usize {
         self.buckets.iter().map(Bucket::len).sum()
+    }
+
+    /// Those of our sessions in a bucket whose joins were told.
+    pub(super) fn told_in(&self, bucket: u8) -> Vec<Move> {
+        let all = self.buckets.get(usize::from(bucket)).into_iter();
+        let told = all.flat_map(Bucket::iter).filter_map(|own| {
+            own.told.map(|generation| Move {
+                user: own.user.clone(),
+                generation,
+                joined: true,
+            })
+        });
+        told.collect()
+    }
+
+    /// A session is not ours any more.
+    fn note_end(&mut self, own: &Own) {
+        if let Some(generation) = own.told {
+            self.log.push(&own.user, generation, false);
+        }
     }
 
     /// Whether the server of an account was not reached.
@@ -178,6 +189,13 @@ impl Directory {
         let complete = (0..BUCKETS).filter(|b| self.buckets[usize::from(*b)].is_complete());
         let mut uncommits: Vec<u8> = complete.collect();
         self.uncommits.append(&mut uncommits);
+        self.start_over();
+    }
+
+    /// Others may have told that all of ours left: it is all written again, and told, under higher
+    /// generations.
+    pub(super) fn raise(&mut self) {
+        self.buckets.iter_mut().for_each(Bucket::raise);
         self.start_over();
     }
 
@@ -324,7 +342,9 @@ impl Directory {
             same && own.generation.is_none_or(|own| own < generation)
         };
         let user = older.then(|| own.user.clone())?;
-        bucket.remove(&user, &hasher).map(|own| own.user)
+        let own = bucket.remove(&user, &hasher)?;
+        self.note_end(&own);
+        Some(own.user)
     }
 
     /// From now on nothing is stored; what ended is still removed.

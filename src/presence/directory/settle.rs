@@ -194,7 +194,8 @@ impl Directory {
         let bucket = self.bucket_of(&user);
         bucket.note_marker(&marker);
         if lost {
-            if bucket.remove(&user, &hasher).is_some() {
+            if let Some(own) = bucket.remove(&user, &hasher) {
+                self.note_end(&own);
                 events.push(Event::Superseded(user));
             }
             return;
@@ -211,7 +212,13 @@ impl Directory {
             if std::mem::take(&mut own.untold) {
                 events.push(Event::Usurped(user.clone(), generation));
             }
-            if own.generation.replace(generation).is_none() {
+            // It was raised while an older attempt was under way.
+            if own.generation.is_some_and(|raised| raised > generation) {
+                return;
+            }
+            own.generation = Some(generation);
+            if own.told.replace(generation) != Some(generation) {
+                self.log.push(&user, generation, true);
                 events.push(Event::Stored(user, generation));
             }
         }

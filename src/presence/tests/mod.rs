@@ -2,6 +2,7 @@ mod doubt;
 mod liveness;
 mod model;
 mod odd;
+mod raise;
 mod task;
 
 use std::time::Instant;
