@@ -107,6 +107,7 @@ impl Node {
             registry: Arc::clone(&self.registry),
             routes: Arc::downgrade(&self.routes),
             follows: Arc::downgrade(&self.follows),
+            feeds: Arc::downgrade(&self.feeds),
         }
     }
 

@@ -336,7 +336,7 @@ fn outcome_of(answer: Result<Answer, Unreached>) -> Outcome {
     match answer {
         Ok(Answer::Forward(outcome)) => outcome,
         // It speaks of something else: nobody knows.
-        Ok(Answer::Sent(_) | Answer::Closed(_)) => Outcome::Unknown,
+        Ok(Answer::Sent(_) | Answer::Closed(_) | Answer::Fed(_)) => Outcome::Unknown,
         Err(unreached) => unreached.into(),
     }
 }
