@@ -18,6 +18,9 @@ const ENDS: u8 = 2;
 /// No generation is as large: Redis' scripts would round it.
 const LARGEST: u64 = 1 << 53;
 
+/// A piece with more moves is none: they take more room once they are read.
+const MOST: usize = 4096;
+
 /// What a move takes beside its texts, at most.
 const OVERHEAD: usize = 12;
 
@@ -50,6 +53,9 @@ pub(super) fn read(part: &mut Cursor<'_>) -> Result<Piece, Malformed> {
     }
     let mut moves = Vec::new();
     while !part.is_empty() {
+        if moves.len() >= MOST {
+            return Err(Malformed("a feed has too many moves"));
+        }
         moves.push(read_move(part)?);
     }
     Ok(Piece {
@@ -76,8 +82,12 @@ fn read_move(part: &mut Cursor<'_>) -> Result<Move, Malformed> {
 
 /// About what it takes, in bytes: no less.
 pub(super) fn size(feed: &Piece) -> usize {
-    let of_move = |one: &Move| OVERHEAD + one.user.account().len() + one.user.session().len();
-    feed.moves.iter().map(of_move).sum()
+    feed.moves.iter().map(size_of_move).sum()
+}
+
+/// About what a move takes, in bytes: no less.
+pub(crate) fn size_of_move(one: &Move) -> usize {
+    OVERHEAD + one.user.account().len() + one.user.session().len()
 }
 
 #[cfg(test)]
@@ -139,5 +149,13 @@ mod tests {
         assert!(odd("", 1) && odd("a\0b", 1) && odd(&"a".repeat(257), 1));
         assert!(odd("ann", 0) && odd("ann", LARGEST));
         assert!(read(&mut Cursor(&[1, 1, 4])).is_err(), "an unknown mark");
+        let long = |moves: usize| {
+            let mut long = feed(false, false);
+            long.moves = vec![long.moves[0].clone(); moves];
+            let mut bytes = Vec::new();
+            put(&mut bytes, &long);
+            read(&mut Cursor(&bytes)).is_ok()
+        };
+        assert!(long(MOST) && !long(MOST + 1));
     }
 }

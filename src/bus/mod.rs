@@ -47,6 +47,7 @@ mod tests;
 pub use self::outcome::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait};
 pub(crate) use self::{
     call::{Answer, Call, Fed, Held, Piece, Target},
+    feeds::size_of_move,
     handle::{Asker, Bus, Deliver, Lives},
     memory::Hub,
     task::BusTask,

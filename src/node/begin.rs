@@ -46,6 +46,7 @@ impl Owner {
                 presence,
                 runtime,
                 deadline: settings.bus.deadline,
+                piece: settings.bus.piece(),
             });
         }
     }

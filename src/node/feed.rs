@@ -14,7 +14,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -54,6 +54,8 @@ struct State {
     own_due: bool,
     /// The directory was away: things may have been lost.
     lost: bool,
+    /// How long it takes from one piece to the next.
+    pause: Duration,
 }
 
 impl Feeds {
@@ -75,6 +77,7 @@ impl Feeds {
                 pumping: false,
                 own_due: false,
                 lost: false,
+                pause: tasks::pause(1),
             }),
             over,
         })
@@ -91,10 +94,12 @@ impl Feeds {
 
     fn detach(&self, reader: usize) {
         let mut state = self.state.lock();
-        state.roster.detach(reader);
-        if !state.roster.has_readers() {
+        let over = state.roster.detach(reader);
+        if over.is_some() {
             state.inflows.clear();
         }
+        drop(state);
+        drop(over);
     }
 
     fn next(&self, reader: usize) -> Option<Movement> {
@@ -152,13 +157,8 @@ impl Feeds {
     fn reach_of(&self, node: &str) -> Option<&Reach> {
         let reach = self.routes.reach()?;
         match reach.presence.life(node) {
-            _ if *node == *self.node => None,
-            Life::Live | Life::Suspect => Some(reach),
-            Life::Dead => None,
-            Life::Unknown => {
-                reach.presence.hurry();
-                None
-            }
+            Life::Live | Life::Suspect if *node != *self.node => Some(reach),
+            _ => None,
         }
     }
 }

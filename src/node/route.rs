@@ -64,6 +64,8 @@ pub(super) struct Reach {
     pub(super) runtime: Runtime,
     /// How long other nodes may take to answer, where the caller does not say.
     pub(super) deadline: Duration,
+    /// So many bytes at most are sent in one piece of what others can wait for.
+    pub(super) piece: usize,
 }
 
 /// Something for one session, and what is wanted.

@@ -141,7 +141,7 @@ impl Directory {
         let told = all.flat_map(Bucket::iter).filter_map(|own| {
             own.told.map(|generation| Move {
                 user: own.user.clone(),
-                generation,
+                generation: generation.get(),
                 joined: true,
             })
         });
@@ -151,7 +151,7 @@ impl Directory {
     /// A session is not ours any more.
     fn note_end(&mut self, own: &Own) {
         if let Some(generation) = own.told {
-            self.log.push(&own.user, generation, false);
+            self.log.push(&own.user, generation.get(), false);
         }
     }
 

@@ -97,11 +97,6 @@ impl Presence {
         self.shared.beats.subscribe()
     }
 
-    /// The next heartbeat is wanted now.
-    pub(crate) fn hurry(&self) {
-        self.shared.hurry.notify_one();
-    }
-
     /// Whether the last attempt to reach the store failed.
     pub(crate) fn is_offline(&self) -> bool {
         self.state() == PresenceState::Offline

@@ -1,5 +1,6 @@
 use std::{
     hash::BuildHasher,
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ pub(super) struct Own {
     /// Known once it was stored.
     pub(super) generation: Option<u64>,
     /// The generation of the last join of the session that was told.
-    pub(super) told: Option<u64>,
+    pub(super) told: Option<NonZeroU64>,
     /// Whether it may be stored.
     pub(super) attempted: bool,
     /// Whether somebody may have lost it to us and not know.

@@ -7,7 +7,6 @@ use tokio::{
 
 use super::{Feeds, roster::Roster};
 use crate::{
-    message::User,
     node::{Handle, To},
     presence::{Move, Movement},
 };
@@ -30,13 +29,16 @@ pub(in crate::node) struct Reading {
     news: Arc<Notify>,
 }
 
+/// Account and session.
+type Name = (Box<str>, Box<str>);
+
 /// A node of its own, which tells itself.
 pub(in crate::node) struct Alone {
     roster: Roster,
     reader: usize,
     next_look: Option<Instant>,
     /// Socket id and generation by account and session.
-    sids: HashMap<(Box<str>, Box<str>), (Box<str>, u64)>,
+    sids: HashMap<Name, (Box<str>, u64)>,
     last: u64,
 }
 
@@ -128,8 +130,8 @@ impl Alone {
     fn look(&mut self, handle: &Handle) {
         let (node, now) = (handle.node_id(), super::now());
         let mut before = std::mem::take(&mut self.sids);
-        self.roster.begin(node);
-        for user in handle.users(To::All) {
+        let users = handle.users(To::All).into_iter();
+        let joins = users.map(|user| {
             let name = (user.account().into(), user.session().into());
             let known = before.remove(&name);
             let known = known.filter(|(sid, _)| **sid == *user.sid());
@@ -138,17 +140,15 @@ impl Alone {
                 (user.sid().into(), self.last)
             });
             self.sids.insert(name, (sid, generation));
-            let one = join(user, generation);
-            self.roster.handle(now, node, &one);
-        }
+            Move {
+                user,
+                generation,
+                joined: true,
+            }
+        });
+        let joins: Vec<Move> = joins.collect();
+        self.roster.begin(node);
+        self.roster.handle(now, node, &joins);
         self.roster.end(now, node);
-    }
-}
-
-const fn join(user: User, generation: u64) -> Move {
-    Move {
-        user,
-        generation,
-        joined: true,
     }
 }

@@ -55,9 +55,7 @@ impl Inflows {
                 flow.complete = false;
                 roster.begin(from);
             }
-            for one in &piece.moves {
-                excess |= !roster.handle(now, from, one);
-            }
+            excess = !roster.handle(now, from, &piece.moves);
             if piece.ends {
                 flow.complete = true;
                 roster.end(now, from);
@@ -122,11 +120,11 @@ enum Next {
 impl Inflow {
     fn follow(&self, piece: &Piece) -> Next {
         let (held, at) = (self.held, piece.at);
-        if at.stream == held.stream && at.piece == held.piece {
+        let same = at.stream == held.stream;
+        let follows = same && at.piece.checked_sub(1) == Some(held.piece);
+        if same && at.piece == held.piece {
             Next::Repeat
-        } else if at.stream == held.stream && at.piece == held.piece + 1 {
-            Next::Take
-        } else if at.stream > held.stream && at.piece == 1 && piece.begins {
+        } else if follows || (at.stream > held.stream && at.piece == 1 && piece.begins) {
             Next::Take
         } else {
             Next::Stray

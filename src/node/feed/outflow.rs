@@ -3,7 +3,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::Notify;
 
 use crate::{
-    bus::{Fed, Held, Piece},
+    bus::{Fed, Held, Piece, size_of_move},
     presence::{Move, Presence},
 };
 
@@ -100,8 +100,9 @@ impl Outflow {
         }
     }
 
-    /// What is to be sent now; `told_in` says who is there, part by part.
-    pub(super) fn next(&mut self, told_in: impl Fn(u8) -> Vec<Move>) -> Option<Piece> {
+    /// What is to be sent now, about so many bytes at most; `told_in` says who is there, part by
+    /// part.
+    pub(super) fn next(&mut self, most: usize, told_in: impl Fn(u8) -> Vec<Move>) -> Option<Piece> {
         if let Some(piece) = &self.under_way {
             return Some(piece.clone());
         }
@@ -117,7 +118,7 @@ impl Outflow {
             self.waiting = VecDeque::new();
             return None;
         }
-        let count = self.waiting.len().min(PIECE);
+        let count = self.fitting(most);
         self.at.piece += 1;
         let piece = Piece {
             at: self.at,
@@ -127,6 +128,17 @@ impl Outflow {
         };
         self.under_way = Some(piece.clone());
         Some(piece)
+    }
+
+    /// How many leave with the next piece: one, if there is any.
+    fn fitting(&self, most: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |one: &&Move| {
+            bytes += size_of_move(one);
+            bytes <= most
+        };
+        let count = self.waiting.iter().take(PIECE).take_while(fits).count();
+        count.max(1).min(self.waiting.len())
     }
 
     /// So many leave; whether everybody who was there has been told then.

@@ -27,6 +27,8 @@ const LEAVES: usize = 32 * 1024;
 /// concerns only what it has itself.
 pub(super) struct Roster {
     hasher: RandomState,
+    /// So many sessions of one node are taken.
+    most: usize,
     entries: Vec<Entry>,
     unused: Vec<u32>,
     /// Places of entries, by account and session.
@@ -57,12 +59,15 @@ struct Node {
     name: Arc<str>,
     sessions: usize,
     round: u32,
+    /// Whether it had sessions when the round began.
+    was_there: bool,
 }
 
 impl Roster {
     pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
+            most: MOST,
             entries: Vec::new(),
             unused: Vec::new(),
             index: HashTable::new(),
@@ -70,6 +75,12 @@ impl Roster {
             left: VecDeque::new(),
             readers: Vec::new(),
         }
+    }
+
+    /// The same with room for fewer.
+    #[cfg(test)]
+    pub(super) fn with_room(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// One more reader, who is to hear of everybody who is there; and how it knows of news.
@@ -91,16 +102,16 @@ impl Roster {
         (place, news)
     }
 
-    /// A reader goes away; with the last one everything is forgotten.
-    pub(super) fn detach(&mut self, reader: usize) {
+    /// A reader goes away; with the last one everything is forgotten, which may take a while.
+    pub(super) fn detach(&mut self, reader: usize) -> Option<Self> {
         self.readers[reader] = None;
         if !self.has_readers() {
-            *self = Self::new();
-            return;
+            return Some(std::mem::replace(self, Self::new()));
         }
         for id in (0..).take(self.entries.len()) {
             self.forget_if_over(id);
         }
+        None
     }
 
     pub(super) fn has_readers(&self) -> bool {
@@ -141,6 +152,7 @@ impl Roster {
             let node = self.nodes[usize::from(node)].as_mut();
             let node = node.expect("a place that was found is used");
             node.round = node.round.wrapping_add(1);
+            node.was_there = node.sessions > 0;
         }
     }
 
@@ -149,10 +161,10 @@ impl Roster {
         let Some(place) = self.place_of(node) else {
             return;
         };
-        let round = self.nodes[usize::from(place)]
-            .as_ref()
-            .map(|node| node.round);
-        self.leave_where(now, place, |entry| Some(entry.round) != round);
+        let node = self.nodes[usize::from(place)].as_ref();
+        if let Some(round) = node.filter(|node| node.was_there).map(|node| node.round) {
+            self.leave_where(now, place, |entry| entry.round != round);
+        }
     }
 
     /// A node is gone, and whoever it had.
@@ -165,31 +177,38 @@ impl Roster {
         self.nodes[usize::from(place)] = None;
     }
 
-    /// A node tells that a session of its own came or went; whether there was room for it.
-    pub(super) fn handle(&mut self, now: Instant, node: &str, one: &Move) -> bool {
+    /// A node tells which sessions of its own came or went; whether there was room for them.
+    pub(super) fn handle(&mut self, now: Instant, node: &str, moves: &[Move]) -> bool {
         self.forget_old(now);
         let Some(place) = self.place_of(node) else {
             return false;
         };
-        if one.joined {
-            return self.join(place, one);
+        let mut room = true;
+        for one in moves {
+            if one.joined {
+                room &= self.join(place, one);
+            } else {
+                self.leave_from(now, place, one);
+            }
         }
-        let (account, session) = (one.user.account(), one.user.session());
-        if let Some(id) = self.find(account, session) {
+        room
+    }
+
+    fn leave_from(&mut self, now: Instant, place: u16, one: &Move) {
+        if let Some(id) = self.find(one.user.account(), one.user.session()) {
             let entry = &mut self.entries[id as usize];
             if entry.node == Some(place) && entry.generation <= one.generation {
                 entry.generation = one.generation;
                 self.leave(now, id);
             }
         }
-        true
     }
 
     fn join(&mut self, place: u16, one: &Move) -> bool {
         let (account, session) = (one.user.account(), one.user.session());
         let node = self.nodes[usize::from(place)].as_ref();
         let node = node.expect("a place that was found is used");
-        let (round, full) = (node.round, node.sessions >= MOST);
+        let (round, full) = (node.round, node.sessions >= self.most);
         let found = self.find(account, session);
         let known = found.map(|id| &mut self.entries[id as usize]);
         let was = known.as_ref().map(|entry| (entry.node, entry.generation));
@@ -270,6 +289,7 @@ impl Roster {
             name: node.into(),
             sessions: 0,
             round: 0,
+            was_there: false,
         });
         Some(short)
     }

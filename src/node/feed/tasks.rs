@@ -5,18 +5,23 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
+    task::yield_now,
     time::sleep,
 };
 
-use super::{Feeds, State, now, outflow::Step};
+use super::{Feeds, State, now, outflow::Step, roster::Roster};
 use crate::{
-    bus::{Answer, Call, Fed, Held, Piece},
+    bus::{Answer, Call, Fed, Held, Piece, Refused, Unreached},
     node::route::Reach,
     presence::{Life, Moves, Presence},
 };
 
-/// What comes right behind goes along; and the pause between two pieces.
+/// What comes right behind goes along.
 const GATHER: Duration = Duration::from_millis(10);
+
+/// After a piece a node pauses so long for each node of the cluster: all of them together send one
+/// that watches no more than one in that time.
+const SHARE: Duration = Duration::from_millis(2);
 
 /// How long it may take until a piece is said to be taken.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,17 +68,47 @@ impl Feeds {
             return false;
         };
         let mut state = self.state.lock();
-        if beat && !state.look_around(reach) {
-            state.lost = true;
+        if beat {
+            let nodes = reach.presence.peers().0.len() + 1;
+            state.pause = pause(nodes);
+            state.lost |= !state.look_around(reach);
         }
         let moves = reach.presence.take_moves();
-        state.spread(&self.node, &moves, &reach.presence);
+        state.spread(&self.node, &moves);
         let goes_on = state.roster.has_readers() || !state.outflows.is_empty();
         if !goes_on {
             state.pumping = false;
             reach.presence.want_moves(false);
         }
         goes_on
+    }
+
+    /// Tells whoever watches here who is here, part by part, if that is due. What happens meanwhile
+    /// is told behind it, and some of it twice.
+    async fn take_own(&self) {
+        let Some(reach) = self.routes.reach() else {
+            return;
+        };
+        if !std::mem::take(&mut self.state.lock().own_due) {
+            return;
+        }
+        self.take(|roster| roster.begin(&self.node));
+        for part in 0..Presence::PARTS {
+            let there = reach.presence.told_in(part);
+            self.take(|roster| {
+                roster.handle(now(), &self.node, &there);
+            });
+            yield_now().await;
+        }
+        self.take(|roster| roster.end(now(), &self.node));
+    }
+
+    /// Tells whoever watches here, if somebody does.
+    fn take(&self, tell: impl FnOnce(&mut Roster)) {
+        let mut state = self.state.lock();
+        if state.roster.has_readers() {
+            tell(&mut state.roster);
+        }
     }
 
     /// Asks the nodes that have not told everything, or may have been misunderstood.
@@ -120,7 +155,7 @@ impl State {
     }
 
     /// Takes what came and went here to where it belongs.
-    fn spread(&mut self, node: &str, moves: &Moves, presence: &Presence) {
+    fn spread(&mut self, node: &str, moves: &Moves) {
         if moves.overflowed {
             self.own_due = true;
             for flow in self.outflows.values_mut() {
@@ -130,22 +165,16 @@ impl State {
         for flow in self.outflows.values_mut() {
             flow.push(&moves.moves);
         }
-        if !self.roster.has_readers() {
-            return;
-        }
-        if std::mem::take(&mut self.own_due) {
-            self.roster.begin(node);
-            for part in 0..Presence::PARTS {
-                for one in &presence.told_in(part) {
-                    self.roster.handle(now(), node, one);
-                }
-            }
-            self.roster.end(now(), node);
-        }
-        for one in &moves.moves {
-            self.roster.handle(now(), node, one);
+        if self.roster.has_readers() {
+            self.roster.handle(now(), node, &moves.moves);
         }
     }
+}
+
+/// How long a node waits between two pieces in a cluster of so many.
+pub(super) fn pause(nodes: usize) -> Duration {
+    let share = SHARE.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
+    share.clamp(GATHER, MAX_BACKOFF)
 }
 
 async fn pump(
@@ -169,6 +198,7 @@ async fn pump(
         let Some(feeds) = feeds.upgrade() else {
             return;
         };
+        feeds.take_own().await;
         if !feeds.turn(beat) {
             return;
         }
@@ -212,8 +242,13 @@ impl Teller {
                 }
                 Step::End => return,
             }
-            sleep(GATHER).await;
+            sleep(self.pause()).await;
         }
+    }
+
+    fn pause(&self) -> Duration {
+        let feeds = self.feeds.upgrade();
+        feeds.map_or(GATHER, |feeds| feeds.state.lock().pause)
     }
 
     fn next(&self) -> Next {
@@ -228,7 +263,7 @@ impl Teller {
         let Some(flow) = flow.filter(|flow| flow.task == self.task) else {
             return Next::End;
         };
-        match flow.next(|part| reach.presence.told_in(part)) {
+        match flow.next(reach.piece, |part| reach.presence.told_in(part)) {
             Some(piece) => Next::Send(piece),
             None => Next::Wait(Arc::clone(&flow.news)),
         }
@@ -242,6 +277,8 @@ impl Teller {
         };
         match asked.await {
             Ok(Answer::Fed(fed)) => Some(fed),
+            // One of both goes away.
+            Err(Unreached::Refused(Refused::Closing)) => Some(Fed::Unwanted),
             Ok(_) | Err(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Nodes that tell one that watches, over whatever loses, repeats and keeps what they say, against a
 //! plain map of what is true.
 
+mod inflow;
 mod model;
 mod roster;
 

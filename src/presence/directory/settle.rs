@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
 use super::{
     super::{
@@ -217,7 +217,8 @@ impl Directory {
                 return;
             }
             own.generation = Some(generation);
-            if own.told.replace(generation) != Some(generation) {
+            let told = NonZeroU64::new(generation);
+            if std::mem::replace(&mut own.told, told) != told {
                 self.log.push(&user, generation, true);
                 events.push(Event::Stored(user, generation));
             }

@@ -7,10 +7,10 @@ use std::{
 use super::{
     super::{
         inflow::Inflows,
-        outflow::{Outflow, Step},
+        outflow::{BACKLOG, Outflow, Step},
         roster::Roster,
     },
-    start,
+    one, start,
 };
 use crate::{
     bus::{Fed, Held, Piece},
@@ -19,6 +19,10 @@ use crate::{
 };
 
 const NODES: usize = 4;
+
+/// No piece has as many bytes.
+const MUCH: usize = 1024 * 1024;
+
 const STEP: Duration = Duration::from_millis(100);
 
 /// A node that is silent for so long is dead to the one that watches.
@@ -270,7 +274,7 @@ impl World {
         } = teller;
         if let Some(flow) = flow {
             flow.push(&moves);
-            line.extend(flow.next(|part| part_of(there, part)));
+            line.extend(flow.next(2000, |part| part_of(there, part)));
         }
     }
 
@@ -464,7 +468,9 @@ fn pieces_are_small_and_the_last_of_those_who_are_there_is_known() {
     let mut flow = Outflow::new(1);
     let (mut told, mut pieces) = (BTreeSet::new(), 0);
     loop {
-        let piece = flow.next(|part| part_of(&there, part)).expect("a piece");
+        let piece = flow
+            .next(MUCH, |part| part_of(&there, part))
+            .expect("a piece");
         assert_eq!(piece.begins, pieces == 0);
         assert!(piece.moves.len() <= 512);
         pieces += 1;
@@ -476,5 +482,59 @@ fn pieces_are_small_and_the_last_of_those_who_are_there_is_known() {
         assert!(pieces < 100);
     }
     assert_eq!(told.len(), there.len());
-    assert_eq!(flow.next(|_| Vec::new()), None);
+    assert_eq!(flow.next(MUCH, |_| Vec::new()), None);
+
+    let long = "a".repeat(200);
+    flow.push(&[one(&long, "s", 1, true), one(&long, "t", 1, true)]);
+    let piece = flow.next(250, |_| Vec::new()).expect("a piece");
+    assert_eq!(piece.moves.len(), 1, "few bytes");
+    flow.settle(piece.at, Some(Fed::Taken));
+    let piece = flow.next(1, |_| Vec::new()).expect("a piece");
+    assert_eq!(piece.moves.len(), 1, "one goes in any case");
+}
+
+#[test]
+fn whoever_is_there_is_told_again_when_too_much_happened() {
+    let mut flow = Outflow::new(1);
+    let piece = flow.next(MUCH, |_| Vec::new()).expect("a piece");
+    assert!(piece.begins && piece.ends);
+    flow.settle(piece.at, Some(Fed::Taken));
+    let there = [one("ann", "s", 7, true)];
+    for _ in 0..=BACKLOG {
+        flow.push(&there);
+    }
+    let told_in = |part| match part {
+        3 => there.to_vec(),
+        _ => Vec::new(),
+    };
+    let piece = flow.next(MUCH, told_in).expect("a piece");
+    assert!(piece.begins && piece.ends);
+    assert_eq!(piece.moves, there);
+}
+
+#[test]
+fn a_node_that_lost_its_way_is_told_anew() {
+    let mut flow = Outflow::new(5);
+    assert!(flow.knows(Held::default()), "it was told nothing yet");
+    let piece = flow.next(MUCH, |_| Vec::new()).expect("a piece");
+    assert_eq!(flow.settle(piece.at, None), Step::BackOff);
+    assert_eq!(flow.next(MUCH, |_| Vec::new()), Some(piece.clone()));
+    assert!(flow.knows(Held::default()) && flow.knows(piece.at));
+    flow.settle(piece.at, Some(Fed::Taken));
+    assert!(flow.knows(piece.at));
+    let other = Held {
+        stream: 4,
+        piece: 1,
+    };
+    assert!(!flow.knows(Held::default()) && !flow.knows(other));
+
+    flow.push(&[one("ann", "s", 7, true)]);
+    let piece = flow.next(MUCH, |_| Vec::new()).expect("a piece");
+    assert_eq!(flow.settle(piece.at, Some(Fed::Again)), Step::Anew);
+    flow.renew(6);
+    let anew = flow.next(MUCH, |_| Vec::new()).expect("a piece");
+    assert!(anew.begins);
+    assert_eq!((anew.at.stream, anew.at.piece), (6, 1));
+    let old = flow.settle(piece.at, Some(Fed::Unwanted));
+    assert_eq!(old, Step::Next);
 }
