@@ -120,7 +120,7 @@ enum Next {
 impl Inflow {
     fn follow(&self, piece: &Piece) -> Next {
         let (held, at) = (self.held, piece.at);
-        let same = at.stream == held.stream;
+        let same = held.piece > 0 && at.stream == held.stream;
         let follows = same && at.piece.checked_sub(1) == Some(held.piece);
         if same && at.piece == held.piece {
             Next::Repeat
