@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    super::{Find, memory::Memory},
+    super::{
+        Find,
+        directory::{Directory, Event},
+        job::{Job, Reply},
+        memory::Memory,
+    },
+    start,
     task::{Node, ann, pass},
 };
 use crate::{message::User, notice::Notice};
@@ -103,4 +109,44 @@ async fn whoever_is_not_here_any_more_left_once() {
     assert_eq!(told.collect::<Vec<_>>(), [("sid2", true), ("sid2", false)]);
     assert_eq!(moves[0].generation, moves[1].generation);
     assert!((0..64).all(|part| one.presence.told_in(part).is_empty()));
+}
+
+#[test]
+fn the_answer_to_an_older_write_takes_nothing_back() {
+    let (mut directory, now) = (Directory::new(8), start());
+    directory.set_clock(now, 1_000);
+    directory.log.want(true);
+    directory.connect(&ann(), now, None);
+    let mut events = Vec::new();
+    let stored = |job: &Job| match job {
+        Job::Put { generation, .. } => Ok(Reply::Put {
+            marker: "m".into(),
+            generation: *generation,
+            other: None,
+            lost: false,
+            followers: Vec::new(),
+        }),
+        _ => Ok(Reply::Uncommit),
+    };
+    let mut write = |directory: &mut Directory, raise: bool| {
+        let jobs = directory.take_batch(now, 1, 100);
+        if raise {
+            directory.raise();
+        }
+        for job in jobs {
+            let reply = stored(&job);
+            directory.settle(job, reply, now, &mut events);
+        }
+    };
+    write(&mut directory, false);
+    directory.raise();
+    // It is raised once more while this is under way.
+    write(&mut directory, true);
+    write(&mut directory, false);
+
+    let joins = events.iter().map(|event| match event {
+        Event::Stored(_, generation) => *generation,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(joins.collect::<Vec<_>>(), [1_000, 1_002]);
 }
