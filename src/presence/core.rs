@@ -186,6 +186,7 @@ impl Core {
             changes.push(Change::Online);
         }
         if table.buried || self.is_alone(now) {
+            self.directory.raise();
             changes.push(Change::Alone);
         }
         self.reached = Some(now);

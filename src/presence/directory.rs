@@ -16,6 +16,7 @@ use self::{batch::Ghost, sweep::Pace};
 use super::{
     job::Gone,
     keys::{BUCKETS, bucket},
+    moves::{Log, Move},
     own::{Bucket, Clock, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
@@ -63,6 +64,8 @@ pub(super) struct Directory {
     /// Entries of the dead that were met.
     ghosts: Vec<Ghost>,
     pace: Pace,
+    /// What came and went.
+    pub(super) log: Log,
 }
 
 impl Directory {
@@ -80,6 +83,7 @@ impl Directory {
             clock: None,
             ghosts: Vec::new(),
             pace: Pace::new(expiry),
+            log: Log::default(),
         }
     }
 
@@ -90,25 +94,16 @@ impl Directory {
         now: Instant,
         waiter: Option<oneshot::Sender<()>>,
     ) {
-        let own = Own {
-            user: user.clone(),
-            opened: now,
-            generation: None,
-            attempted: false,
-            untold: false,
-            listed: true,
-            expiring: false,
-            waiter,
-        };
+        let own = Own::new(user, now, waiter);
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
         let older = bucket.insert(own, &self.hasher);
         if !bucket.is_lost() {
             self.queue.push_back(Fresh::Put(user.clone()));
         }
-        if older.as_ref().is_some_and(|older| older.untold)
+        if let Some(older) = &older
             && let Some(own) = bucket.get_mut(user, &self.hasher)
         {
-            own.untold = true;
+            (own.untold, own.told) = (older.untold, older.told);
         }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
@@ -122,6 +117,7 @@ impl Directory {
         let Some(own) = self.bucket_of(user).remove(user, &hasher) else {
             return false;
         };
+        self.note_end(&own);
         if own.attempted {
             self.push_delete(own.into_gone());
         }
@@ -150,6 +146,26 @@ impl Directory {
 
     pub(super) fn len(&self) -> usize {
         self.buckets.iter().map(Bucket::len).sum()
+    }
+
+    /// Those of our sessions in a bucket whose joins were told.
+    pub(super) fn told_in(&self, bucket: u8) -> Vec<Move> {
+        let all = self.buckets.get(usize::from(bucket)).into_iter();
+        let told = all.flat_map(Bucket::iter).filter_map(|own| {
+            own.told.map(|generation| Move {
+                user: own.user.clone(),
+                generation: generation.get(),
+                joined: true,
+            })
+        });
+        told.collect()
+    }
+
+    /// A session is not ours any more.
+    fn note_end(&mut self, own: &Own) {
+        if let Some(generation) = own.told {
+            self.log.push(&own.user, generation.get(), false);
+        }
     }
 
     /// Whether the server of an account was not reached.
@@ -191,6 +207,13 @@ impl Directory {
                 bucket.written = None;
             }
         }
+        self.start_over();
+    }
+
+    /// Others may have told that all of ours left: it is all written again, and told, under higher
+    /// generations.
+    pub(super) fn raise(&mut self) {
+        self.buckets.iter_mut().for_each(Bucket::raise);
         self.start_over();
     }
 
@@ -267,7 +290,9 @@ impl Directory {
             same && own.generation.is_none_or(|own| own < generation)
         };
         let user = older.then(|| own.user.clone())?;
-        bucket.remove(&user, &hasher).map(|own| own.user)
+        let own = bucket.remove(&user, &hasher)?;
+        self.note_end(&own);
+        Some(own.user)
     }
 
     /// From now on nothing is stored; what ended is still removed.

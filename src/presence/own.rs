@@ -1,5 +1,6 @@
 use std::{
     hash::BuildHasher,
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +19,8 @@ pub(super) struct Own {
     pub(super) opened: Instant,
     /// Known once it was stored.
     pub(super) generation: Option<u64>,
+    /// The generation of the last join of the session that was told.
+    pub(super) told: Option<NonZeroU64>,
     /// Whether it may be stored.
     pub(super) attempted: bool,
     /// Whether somebody may have lost it to us and not know.
@@ -30,7 +33,36 @@ pub(super) struct Own {
     pub(super) waiter: Option<oneshot::Sender<()>>,
 }
 
+/// Within this time after it began, a first attempt takes the place of whatever is there. In that
+/// case its generation is of that time too.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
 impl Own {
+    /// A connection that begins.
+    pub(super) fn new(user: &User, now: Instant, waiter: Option<oneshot::Sender<()>>) -> Self {
+        Self {
+            user: user.clone(),
+            opened: now,
+            generation: None,
+            told: None,
+            attempted: false,
+            untold: false,
+            listed: true,
+            expiring: false,
+            waiter,
+        }
+    }
+
+    /// Others may have told that it left: a join above that generation overrides it. Who took the
+    /// session over meanwhile is above that too.
+    fn raise(&mut self) {
+        match &mut self.generation {
+            Some(generation) => *generation += 1,
+            None if self.attempted => self.opened += FRESH,
+            None => {}
+        }
+    }
+
     /// What is to be removed of it.
     pub(super) fn into_gone(self) -> Gone {
         Gone {
@@ -132,6 +164,11 @@ impl Bucket {
         let users = self.sessions.iter().map(|own| own.user.clone());
         self.phase = Phase::Writing(users.collect());
         self.sweep = None;
+    }
+
+    /// The generations of all of it are raised.
+    pub(super) fn raise(&mut self) {
+        self.sessions.iter_mut().for_each(Own::raise);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Own> {

@@ -1,17 +1,14 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     super::{
         job::Job,
         keys::{BUCKETS, bucket},
-        own::{Bucket, Phase},
+        own::{Bucket, FRESH, Phase},
     },
     Directory, Fresh,
 };
 use crate::message::User;
-
-/// A first attempt after more than this comes too late to take the place of whatever is there.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// So many entries of the dead wait to be removed; more will be met again.
 const MAX_GHOSTS: usize = 256;

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
 use super::{
     super::{
@@ -200,7 +200,8 @@ impl Directory {
         let bucket = self.bucket_of(&user);
         bucket.note_marker(&marker);
         if lost {
-            if bucket.remove(&user, &hasher).is_some() {
+            if let Some(own) = bucket.remove(&user, &hasher) {
+                self.note_end(&own);
                 events.push(Event::Superseded(user));
             }
             return;
@@ -218,7 +219,14 @@ impl Directory {
             if std::mem::take(&mut own.untold) {
                 events.push(Event::Usurped(user.clone(), generation));
             }
-            if own.generation.replace(generation).is_none() {
+            // It was raised while an older attempt was under way.
+            if own.generation.is_some_and(|raised| raised > generation) {
+                return;
+            }
+            own.generation = Some(generation);
+            let told = NonZeroU64::new(generation);
+            if std::mem::replace(&mut own.told, told) != told {
+                self.log.push(&user, generation, true);
                 events.push(Event::Stored(user, generation));
             }
         }

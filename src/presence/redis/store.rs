@@ -181,7 +181,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let written = self.write_over(&self.probing, node, jobs).await;
             // It is not needed any more, or is not bound to where it should be.
-            self.probing.reconnect();
+            self.probing.disconnect();
             written
         })
     }

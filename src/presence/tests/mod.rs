@@ -3,6 +3,7 @@ mod expiry;
 mod liveness;
 mod model;
 mod odd;
+mod raise;
 mod task;
 
 use std::time::Instant;
