@@ -106,7 +106,7 @@
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
-//! | `redis-tls` | no | TLS to Redis |
+//! | `redis-tls` | no | TLS to Redis (`rediss://`): [`IntoRedis`] says whom it trusts |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
 //! | `testing` | no | `testing`: messages without a server, clients without a socket, nodes that can be killed |
 //! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |

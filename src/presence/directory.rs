@@ -1,15 +1,23 @@
+mod batch;
 mod settle;
+mod sweep;
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
+pub(super) use self::batch::Hurry;
+use self::{batch::Ghost, sweep::Pace};
 use super::{
-    job::{Gone, Job},
+    job::Gone,
     keys::{BUCKETS, bucket},
     moves::{Log, Move},
-    own::{Bucket, Clock, FRESH, Own, Phase},
+    own::{Bucket, Clock, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
 
@@ -53,12 +61,15 @@ pub(super) struct Directory {
     overflowed: bool,
     /// The store's clock, by the last heartbeat.
     clock: Option<Clock>,
+    /// Entries of the dead that were met.
+    ghosts: Vec<Ghost>,
+    pace: Pace,
     /// What came and went.
     pub(super) log: Log,
 }
 
 impl Directory {
-    pub(super) fn new(max_deletes: usize) -> Self {
+    pub(super) fn new(max_deletes: usize, expiry: Duration) -> Self {
         Self {
             hasher: RandomState::default(),
             buckets: (0..BUCKETS).map(|_| Bucket::new()).collect(),
@@ -70,6 +81,8 @@ impl Directory {
             refused: Vec::new(),
             overflowed: false,
             clock: None,
+            ghosts: Vec::new(),
+            pace: Pace::new(expiry),
             log: Log::default(),
         }
     }
@@ -189,6 +202,11 @@ impl Directory {
         let complete = (0..BUCKETS).filter(|b| self.buckets[usize::from(*b)].is_complete());
         let mut uncommits: Vec<u8> = complete.collect();
         self.uncommits.append(&mut uncommits);
+        for (index, bucket) in (0..BUCKETS).zip(&mut self.buckets) {
+            if !bucket.is_lost() && !self.uncommits.contains(&index) {
+                bucket.written = None;
+            }
+        }
         self.start_over();
     }
 
@@ -203,6 +221,9 @@ impl Directory {
     /// count any more.
     pub(super) fn begin_epoch(&mut self) {
         self.start_over();
+        for bucket in &mut self.buckets {
+            bucket.written = None;
+        }
         self.queue.clear();
         self.refused.clear();
         self.deletes = 0;
@@ -236,81 +257,6 @@ impl Directory {
                 bucket.start_over();
             }
         }
-    }
-
-    /// What is to be done next, news first.
-    pub(super) fn take_batch(&mut self, now: Instant, epoch: u64, max: usize) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let uncommits = self.uncommits.drain(..);
-        jobs.extend(uncommits.map(|bucket| Job::Uncommit { bucket }));
-        let mut busy = [false; BUCKETS as usize];
-        while jobs.len() < max
-            && let Some(fresh) = self.queue.pop_front()
-        {
-            let job = match fresh {
-                Fresh::Put(user) => {
-                    busy[usize::from(bucket(user.account()))] = true;
-                    self.put(&user, now, epoch)
-                }
-                Fresh::Delete(gone) if self.has_lost(gone.user.account()) => {
-                    self.refused.push(gone);
-                    None
-                }
-                Fresh::Delete(gone) => {
-                    self.deletes -= 1;
-                    Some(Job::Delete(gone))
-                }
-            };
-            jobs.extend(job);
-        }
-        for index in 0..BUCKETS {
-            let place = usize::from(index);
-            while jobs.len() < max
-                && let Phase::Writing(left) = &mut self.buckets[place].phase
-                && let Some(user) = left.pop()
-            {
-                busy[place] = true;
-                jobs.extend(self.put(&user, now, epoch));
-            }
-            let bucket = &self.buckets[place];
-            let written = matches!(&bucket.phase, Phase::Writing(left) if left.is_empty());
-            let check = bucket.is_complete() && self.checks.contains(&index);
-            if !busy[place]
-                && (written || check)
-                && jobs.len() < max
-                && let Some(clock) = self.clock_of(index)
-            {
-                jobs.push(Job::Commit {
-                    bucket: index,
-                    expected: bucket.marker.clone(),
-                    epoch,
-                    sent: clock.read(now),
-                });
-            }
-        }
-        self.checks.clear();
-        jobs
-    }
-
-    /// Asks for the buckets whose server was not reached, by taking back that they are written.
-    pub(super) fn take_probes(&self) -> Vec<Job> {
-        let lost = (0..BUCKETS).filter(|bucket| self.buckets[usize::from(*bucket)].is_lost());
-        lost.map(|bucket| Job::Uncommit { bucket }).collect()
-    }
-
-    fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
-        let clock = self.clock_of(bucket(user.account()))?;
-        let hasher = self.hasher.clone();
-        let own = self.bucket_of(user).get_mut(user, &hasher)?;
-        let first = !std::mem::replace(&mut own.attempted, true);
-        let age = now.saturating_duration_since(own.opened);
-        Some(Job::Put {
-            user: user.clone(),
-            epoch,
-            generation: own.generation.unwrap_or_else(|| clock.read(own.opened)),
-            force: first && age < FRESH,
-            sent: clock.read(now),
-        })
     }
 
     /// Nobody is to wait for what is not stored yet: who it is.

@@ -25,6 +25,10 @@ pub(super) struct Own {
     pub(super) attempted: bool,
     /// Whether somebody may have lost it to us and not know.
     pub(super) untold: bool,
+    /// Whether the index of the node may list it.
+    pub(super) listed: bool,
+    /// Whether it is gone after a while unless it is written again.
+    pub(super) expiring: bool,
     /// Hears when it is stored.
     pub(super) waiter: Option<oneshot::Sender<()>>,
 }
@@ -43,6 +47,8 @@ impl Own {
             told: None,
             attempted: false,
             untold: false,
+            listed: true,
+            expiring: false,
             waiter,
         }
     }
@@ -64,6 +70,7 @@ impl Own {
             generation: self.generation,
             untold: self.untold,
             again: false,
+            listed: self.listed,
         }
     }
 }
@@ -76,6 +83,21 @@ pub(super) struct Bucket {
     pub(super) phase: Phase,
     /// The clock of its server, once that told it.
     pub(super) clock: Option<Clock>,
+    /// Since when all of it was written, while the store may say that it is.
+    pub(super) written: Option<Instant>,
+    /// What is to be written again before it expires.
+    pub(super) sweep: Option<Sweep>,
+}
+
+/// One round through what expires.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) began: Instant,
+    /// How many there were.
+    pub(super) count: usize,
+    pub(super) left: Vec<User>,
+    /// So many may still wait.
+    pub(super) spare: usize,
 }
 
 /// The store's clock in microseconds, as it was at an instant of ours, or a little later.
@@ -120,6 +142,8 @@ impl Bucket {
             marker: None,
             phase: Phase::Writing(Vec::new()),
             clock: None,
+            written: None,
+            sweep: None,
         }
     }
 
@@ -139,6 +163,7 @@ impl Bucket {
     pub(super) fn start_over(&mut self) {
         let users = self.sessions.iter().map(|own| own.user.clone());
         self.phase = Phase::Writing(users.collect());
+        self.sweep = None;
     }
 
     /// The generations of all of it are raised.

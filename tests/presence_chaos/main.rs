@@ -19,9 +19,13 @@ mod cluster;
 mod directory;
 mod feeds;
 mod generations;
+#[cfg(feature = "redis-cluster")]
+mod hangs;
 mod harness;
 mod idle;
 mod kills;
+mod lines;
+mod rights;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod stops;

@@ -1,4 +1,5 @@
 mod doubt;
+mod expiry;
 mod liveness;
 mod model;
 mod odd;

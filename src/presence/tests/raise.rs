@@ -6,7 +6,7 @@ use super::{
     super::{
         Find,
         directory::{Directory, Event},
-        job::{Job, Reply},
+        job::{Job, Kept, Reply},
         memory::Memory,
     },
     start,
@@ -120,7 +120,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let (mut directory, now) = (Directory::new(8), start());
+        let (mut directory, now) = (Directory::new(8, Duration::from_secs(3600)), start());
         directory.set_clock(now, 1_000);
         directory.log.want(true);
         directory.connect(&ann(), now, None);
@@ -146,6 +146,10 @@ impl Desk {
                     other: None,
                     lost,
                     followers: Vec::new(),
+                    kept: Kept {
+                        listed: true,
+                        expiring: false,
+                    },
                 },
                 _ => Reply::Uncommit,
             };
