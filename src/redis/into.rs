@@ -164,9 +164,9 @@ mod tests {
     #[test]
     fn tls_needs_its_feature_and_says_so() {
         let made = "rediss://127.0.0.1/".into_redis();
-        match made {
-            Ok(_) => assert!(cfg!(feature = "redis-tls")),
-            Err(error) => assert!(error.to_string().contains("the feature redis-tls")),
+        assert_eq!(made.is_ok(), cfg!(feature = "redis-tls"));
+        if let Err(error) = made {
+            assert!(error.to_string().contains("the feature redis-tls"));
         }
     }
 }

@@ -96,3 +96,15 @@ async fn a_slot_that_moves_while_nodes_write_takes_its_accounts_along() {
         Reply::Integer(0)
     );
 }
+
+#[tokio::test]
+async fn a_cluster_that_serves_all_slots_or_none_is_waited_for() {
+    let whole = ["--cluster-require-full-coverage yes"; 3].map(str::to_owned);
+    let mut crowd = Crowd::of(RedisCluster::with(whole).await).await;
+    for master in 0..3 {
+        crowd.cluster.masters[master].stop();
+        crowd.assert_nobody_is_known(Instant::now()).await;
+        crowd.cluster.masters[master].cont();
+        crowd.assert_heals().await;
+    }
+}
