@@ -141,8 +141,11 @@ impl Crowd {
             match (here, nobody) {
                 (Find::Found(_), Find::NotFound) => exact += 1,
                 (Find::Uncertain, Find::Uncertain) => {}
-                (_, Find::Uncertain) => return None,
-                odd => panic!("{}: {odd:?}", client.account),
+                odd @ ((Find::NotFound, _) | (_, Find::Found(_))) => {
+                    panic!("{}: {odd:?}", client.account)
+                }
+                // It became known, or doubtful, between the two questions.
+                _ => return None,
             }
         }
         (exact > 0).then_some(exact)
