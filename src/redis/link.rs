@@ -288,11 +288,14 @@ fn sort_out(result: RedisResult<Value>) -> Result<Value, StoreError> {
 }
 
 fn blame(error: &RedisError) -> StoreError {
-    match error.code() {
-        Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
-            StoreError::Refused(error.to_string().into())
-        }
-        _ => unreachable_for(error),
+    blame_for(error.code(), error.to_string())
+}
+
+/// What a script of ours heard of a command and handed on.
+pub(crate) fn blame_for(code: Option<&str>, text: String) -> StoreError {
+    match code {
+        Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => StoreError::Refused(text.into()),
+        _ => StoreError::Unreachable(text.into()),
     }
 }
 

@@ -24,6 +24,6 @@ mod wire;
 
 pub use self::into::{IntoRedis, Redis};
 pub(crate) use self::{
-    link::{CallError, Link},
+    link::{CallError, Link, blame_for},
     script::Script,
 };

@@ -17,6 +17,7 @@ mod cast;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
 mod directory;
+mod feeds;
 mod generations;
 #[cfg(feature = "redis-cluster")]
 mod hangs;
