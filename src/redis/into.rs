@@ -19,6 +19,12 @@ impl std::fmt::Debug for Redis {
 /// config, or a URL; with the features `redis-cluster` and `redis-sentinel` those of a Cluster and
 /// of Sentinel, and a list of URLs for a Cluster.
 ///
+/// # Connections
+///
+/// A node keeps three connections out of the pool: for the directory, for what it sends to other
+/// nodes, and for what it waits for. To a Cluster of M masters it keeps up to 2 M + 2 of them, M counted
+/// up to 8, each connected to all masters, so that a master that hangs or is lost holds up no other.
+///
 /// # Rights
 ///
 /// Where users of Redis have rights (ACL), `~{NAMESPACE:* +@read +@write +@scripting +@connection
