@@ -47,8 +47,7 @@ async fn a_replica_takes_over_from_a_master_that_hangs() {
     for (number, replica) in replicas.iter().enumerate() {
         crowd.cluster.masters[number].stop();
         until("the replica is the master", async || {
-            let role = replica.run("ROLE").await;
-            (role.array()[0].text() == "master").then_some(())
+            (replica.role().await? == "master").then_some(())
         })
         .await;
         let promoted = Instant::now();
@@ -56,8 +55,8 @@ async fn a_replica_takes_over_from_a_master_that_hangs() {
 
         crowd.cluster.masters[number].cont();
         until("the old master follows the new one", async || {
-            let role = crowd.cluster.masters[number].run("ROLE").await;
-            (role.array()[0] == Reply::Bulk(b"slave".to_vec())).then_some(())
+            let role = crowd.cluster.masters[number].role().await?;
+            (role == "slave").then_some(())
         })
         .await;
         crowd.assert_all_live(Instant::now()).await;
