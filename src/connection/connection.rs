@@ -2,19 +2,19 @@ use std::{fmt, sync::Arc, task::Waker, time::Instant};
 
 use http::Extensions;
 use hyper::upgrade::Upgraded;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
     Endpoint,
     exchange::{Candidate, Exchange, Get, LastWord, Stage},
     queue::{Batch, Queue},
+    shared::Shared,
     watch::{Fate, Watcher},
 };
 use crate::{
     config::QueuePolicy,
     engine::{CloseReason, Payload, Transport},
-    message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    message::{Codec, Encoded, Frame, Outlet, PushError, SendError, Socket, User},
     metrics::Metrics,
     notice::Notice,
 };
@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     user: User,
     kept: Extensions,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) exchange: Mutex<Exchange>,
+    pub(super) exchange: Shared,
 }
 
 /// What others left for the task of a connection.
@@ -57,7 +57,7 @@ impl Connection {
             user,
             kept,
             endpoint: Arc::clone(endpoint),
-            exchange: Mutex::new(Exchange::new(transport)),
+            exchange: Shared::new(Exchange::new(transport)),
         }
     }
 
@@ -77,6 +77,7 @@ impl Connection {
         &self.endpoint.settings.metrics
     }
 
+    #[inline]
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -95,12 +96,17 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Separator`]; that the connection is closed is none.
-    pub(super) fn push_answer(&self, frame: Frame) -> Result<(), SendError> {
+    pub(super) fn push_answer(&self, answer: &Encoded<'_>) -> Result<(), SendError> {
         let mut exchange = self.exchange.lock();
-        if exchange.transport == Transport::Polling && !frame.suits_polling() {
-            return Err(SendError::Separator);
+        if exchange.transport == Transport::Polling {
+            let frame = answer.to_frame();
+            if !frame.suits_polling() {
+                return Err(SendError::Separator);
+            }
+            self.push_beyond(&mut exchange, frame);
+        } else if exchange.stage == Stage::Open {
+            exchange.queue.append(answer);
         }
-        self.push_beyond(&mut exchange, frame);
         self.metrics().sent();
         Ok(())
     }
@@ -113,8 +119,15 @@ impl Connection {
     }
 
     /// Whether the outgoing queue takes another message.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.exchange.lock().queue.cost() < self.limit()
+        self.exchange.queue_cost() < self.limit()
+    }
+
+    /// Whether something waits to be sent.
+    #[inline]
+    pub(crate) fn has_queued(&self) -> bool {
+        self.exchange.queue_cost() > 0
     }
 
     /// Takes what one write should carry, and says whether somebody wants to hear when it is
