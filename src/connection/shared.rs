@@ -59,6 +59,6 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.cost
-            .store(self.exchange.queue.cost(), Ordering::Relaxed);
+            .store(self.exchange.queue_cost(), Ordering::Relaxed);
     }
 }

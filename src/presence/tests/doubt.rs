@@ -14,6 +14,8 @@ use crate::{error::StoreError, message::User};
 
 const LEASE: Duration = Duration::from_millis(500);
 
+const EXPIRY: Duration = Duration::from_secs(3600);
+
 struct Node {
     core: Core,
     store: Memory,
@@ -29,7 +31,7 @@ impl Node {
             dead: LEASE * 8,
         };
         Self {
-            core: Core::new(name, periods, 8),
+            core: Core::new(name, periods, 8, EXPIRY),
             store: store.clone(),
             superseded: Vec::new(),
             removed: Vec::new(),
@@ -38,7 +40,7 @@ impl Node {
 
     fn beat(&mut self, now: Instant) {
         let name = self.core.node().to_string();
-        let beat = self.core.beat();
+        let beat = self.core.beat(now);
         let table = self.store.beat_now(&name, &beat).unwrap();
         let changes = self.core.handle_table(now, table);
         self.handle(now, changes);
@@ -152,7 +154,7 @@ fn a_removal_that_nobody_heard_of_is_told_once_it_is_sure() {
 #[test]
 fn what_is_lost_stays_lost_where_something_was_refused() {
     let (now, user) = (super::start(), User::new("ann", "s", "sid"));
-    let mut directory = Directory::new(8);
+    let mut directory = Directory::new(8, EXPIRY);
     directory.set_clock(now, 1_000_000);
     directory.connect(&user, now, None);
     let jobs = directory.take_batch(now, 1, 1);

@@ -1,7 +1,9 @@
 mod doubt;
+mod expiry;
 mod liveness;
 mod model;
 mod odd;
+mod raise;
 mod task;
 
 use std::time::Instant;

@@ -19,16 +19,16 @@ use crate::{
     notice::{Notice, Noticeboard},
 };
 
-struct Node {
-    presence: Presence,
-    notices: Arc<Mutex<Vec<Notice>>>,
-    superseded: Arc<Mutex<Vec<User>>>,
+pub(super) struct Node {
+    pub(super) presence: Presence,
+    pub(super) notices: Arc<Mutex<Vec<Notice>>>,
+    pub(super) superseded: Arc<Mutex<Vec<User>>>,
     fenced: Arc<Mutex<Vec<User>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Node {
-    fn start(name: &str, store: &(impl Store + Clone)) -> Self {
+    pub(super) fn start(name: &str, store: &(impl Store + Clone)) -> Self {
         Self::with(name, store, PresenceSettings::default())
     }
 
@@ -73,7 +73,7 @@ impl Node {
         }
     }
 
-    async fn connect(&self, user: &User) -> bool {
+    pub(super) async fn connect(&self, user: &User) -> bool {
         let storing = self.presence.connect(user);
         self.presence.stored(storing).await
     }
@@ -83,11 +83,11 @@ impl Node {
     }
 }
 
-async fn pass(time: Duration) {
+pub(super) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-fn ann() -> User {
+pub(super) fn ann() -> User {
     User::new("ann", "s1", "sid1")
 }
 
