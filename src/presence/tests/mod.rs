@@ -1,7 +1,14 @@
+mod chores;
+mod core;
+mod directory;
 mod doubt;
+mod judge;
 mod liveness;
+mod memory;
 mod model;
+mod node;
 mod odd;
+mod running;
 mod task;
 
 use std::time::Instant;
