@@ -1,15 +1,22 @@
 //! What the task does beside writing, in paused time.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout};
 
 use super::{
-    super::{Find, PresenceState, keys::bucket, memory::Memory, types::Life},
+    super::{Find, Presence, PresenceState, keys::bucket, memory::Memory, types::Life},
     odd::Odd,
     running::{Node, ann, pass},
 };
-use crate::{config::PresenceSettings, message::User, notice::Notice};
+use crate::{
+    config::PresenceSettings,
+    message::User,
+    notice::{Notice, Noticeboard},
+};
 
 const LEASE: Duration = Duration::from_millis(500);
 
@@ -132,7 +139,11 @@ async fn what_a_node_could_not_remove_is_removed_with_its_next_epoch_and_not_tol
         node.presence.disconnect(user);
     }
     pass(LEASE * 20).await;
-    let accounts: Vec<_> = store.dump().into_iter().map(|(account, ..)| account).collect();
+    let accounts: Vec<_> = store
+        .dump()
+        .into_iter()
+        .map(|(account, ..)| account)
+        .collect();
     assert_eq!(accounts, ["eve"]);
     assert!(left(&node).is_empty());
 }
@@ -148,7 +159,13 @@ async fn a_server_that_comes_back_is_found_again_and_told_everything() {
     let again = User::new("ann", "s2", "sid2");
     assert!(!one.connect(&again).await);
     assert_eq!(start.elapsed(), Duration::ZERO, "it is known to be away");
-    assert_eq!(one.names().iter().filter(|name| **name == "error::connect").count(), 2);
+    assert_eq!(
+        one.names()
+            .iter()
+            .filter(|name| **name == "error::connect")
+            .count(),
+        2
+    );
     one.presence.disconnect(&again);
     one.presence.disconnect(&again);
     let failed = |name: &&&str| **name == "error::disconnect";
@@ -156,14 +173,20 @@ async fn a_server_that_comes_back_is_found_again_and_told_everything() {
     assert_eq!(one.presence.state(), PresenceState::Syncing);
     assert_eq!(one.presence.find("ann", "other").await, Find::Uncertain);
     assert!(!one.presence.sessions("ann").await.complete);
+    let before = store.batches.load(Ordering::Relaxed);
     pass(Duration::from_secs(20)).await;
+    let batches = store.batches.load(Ordering::Relaxed) - before;
+    assert!(batches < 200, "{batches} in 20 s");
 
     *store.away.lock() = None;
     // The longest time between two attempts.
     pass(Duration::from_millis(1100)).await;
 
     assert_eq!(one.presence.state(), PresenceState::Synced);
-    assert_eq!(two.presence.find("ann", "s1").await, Find::Found("one".into()));
+    assert_eq!(
+        two.presence.find("ann", "s1").await,
+        Find::Found("one".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +260,10 @@ async fn a_great_deal_is_written_at_the_rate_that_is_set() {
     let node = Node::with("one", &store, settings);
     pass(LEASE * 10 + LEASE / 2).await;
     for account in 0..50 {
-        drop(node.presence.connect(&User::new(&account.to_string(), "s", "sid")));
+        drop(
+            node.presence
+                .connect(&User::new(&account.to_string(), "s", "sid")),
+        );
     }
     pass(Duration::from_millis(250)).await;
     let written = store.dump().len();
@@ -281,7 +307,12 @@ async fn a_store_that_loses_what_is_written_is_told_of_whenever_it_is_reached_an
     let store = Odd::default();
     *store.lossy.lock() = Some("allkeys-lru".to_owned());
     let node = Node::start("one", &store);
-    let told = |node: &Node| node.names().iter().filter(|name| **name == "presence::eviction").count();
+    let told = |node: &Node| {
+        node.names()
+            .iter()
+            .filter(|name| **name == "presence::eviction")
+            .count()
+    };
     pass(LEASE * 10).await;
     assert_eq!(told(&node), 1);
     store.memory.stall(true);
@@ -299,9 +330,14 @@ async fn who_takes_its_own_session_over_loses_it_to_nobody() {
     assert!(node.connect(&ann()).await);
     let again = User::new("ann", "s1", "sid2");
     assert!(node.connect(&again).await);
-    pass(LEASE * 4).await;
-    assert!(node.superseded.lock().is_empty(), "the registry has closed it");
+    // Before the next heartbeat fetches what there is to hear of.
+    pass(Duration::from_millis(5)).await;
     assert_eq!(store.evicted("one"), 0);
+    pass(LEASE * 4).await;
+    assert!(
+        node.superseded.lock().is_empty(),
+        "the registry has closed it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,7 +405,10 @@ async fn a_node_that_goes_tells_whom_it_displaced_and_stores_nothing_more() {
 
 fn bucket_of(store: &Odd, name: &str) -> usize {
     let entries = store.memory.dump();
-    entries.iter().filter(|(account, ..)| account == name).count()
+    entries
+        .iter()
+        .filter(|(account, ..)| account == name)
+        .count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,6 +442,61 @@ async fn who_was_never_heard_of_is_gone() {
     kill(&two);
     pass(LEASE * 10).await;
     assert!(one.presence.is_gone("two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_who_moved_before_it_was_buried_nothing_is_removed() {
+    let store = Odd::default();
+    store.moving.store(true, Ordering::Relaxed);
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(LEASE * 10).await;
+    assert!(two.connect(&ann()).await);
+    kill(&two);
+    pass(LEASE * 40).await;
+    assert!(left(&one).is_empty());
+    assert_eq!(store.memory.dump().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_clear_up_all_goes_on_before_the_node_is_forgotten() {
+    let store = Odd::default();
+    let (one, two) = (Node::start("one", &store), Node::start("two", &store));
+    pass(LEASE * 10).await;
+    assert!(two.connect(&ann()).await);
+    kill(&two);
+    store.clumsy.store(3, Ordering::Relaxed);
+    pass(LEASE * 40).await;
+    assert_eq!(left(&one), ["ann"]);
+    assert!(!is_listed(&store.memory, "two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_it_is_asked_for_is_found() {
+    let store = Odd::default();
+    let node = Node::start("one", &store);
+    pass(LEASE * 10 + LEASE / 2).await;
+    *store.slow.lock() = Duration::from_millis(1);
+    let come = async {
+        tokio::task::yield_now().await;
+        drop(node.presence.connect(&ann()));
+    };
+    let (find, ()) = tokio::join!(node.presence.find("ann", "s1"), come);
+    assert_eq!(find, Find::Found("one".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_wait_to_be_told() {
+    let (presence, task) = Presence::pair(
+        "one",
+        Arc::new(Memory::default()),
+        PresenceSettings::default(),
+        Noticeboard::new(),
+        Arc::new(|_: &User, _| {}),
+    );
+    for _ in 0..20_000 {
+        task.evict("two".into(), String::new());
+    }
+    assert_eq!(presence.shared.evictions.lock().len(), 10_000);
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn nothing_is_written_before_the_store_knows_the_node() {
     let store = Memory::default();
     let mut one = Node::new("one", &store);
     let now = super::start();
-    one.core.directory.connect(&User::new("ann", "s", "sid"), now, None);
+    one.core
+        .directory
+        .connect(&User::new("ann", "s", "sid"), now, None);
     assert!(one.core.take_batch(now, 100).is_empty());
     assert!(one.core.beat().register);
     one.beat(now);
@@ -44,8 +46,16 @@ fn who_is_declared_dead_registers_anew_at_once_and_writes_nothing_before() {
 
     let changes = one.beat(now);
 
-    assert!(changes.iter().any(|change| matches!(change, Change::Fenced)));
-    assert!(changes.iter().any(|change| matches!(change, Change::Outlived(1))));
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, Change::Fenced))
+    );
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, Change::Outlived(1)))
+    );
     assert_eq!(one.core.epoch(), 2);
     assert!(one.core.wants_beat() && one.core.beat().register);
     assert!(one.core.take_batch(now, 100).is_empty());
@@ -116,7 +126,11 @@ fn a_node_that_forgot_what_to_remove_begins_anew() {
 
     let changes = one.beat(now);
 
-    assert!(changes.iter().any(|change| matches!(change, Change::Outlived(1))));
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, Change::Outlived(1)))
+    );
     assert_eq!(one.core.epoch(), 2);
 }
 
@@ -149,7 +163,9 @@ fn an_account_is_away_when_its_server_is() {
     one.core.settle(now, 1, vec![lost], results);
     assert!(one.core.is_away("ann"));
     let elsewhere = (0..).map(|number| number.to_string());
-    let elsewhere = elsewhere.into_iter().find(|name| bucket(name) != bucket("ann"));
+    let elsewhere = elsewhere
+        .into_iter()
+        .find(|name| bucket(name) != bucket("ann"));
     assert!(!one.core.is_away(&elsewhere.unwrap()));
 }
 
@@ -159,9 +175,20 @@ fn what_is_sent_bears_the_time_of_the_last_heartbeat() {
     let mut one = Node::new("one", &Memory::default());
     one.core.handle_table(now, table(1_000_000));
     one.core.handle_table(now, table(9_000_000));
-    one.core.directory.connect(&User::new("ann", "s", "sid"), now, None);
+    one.core
+        .directory
+        .connect(&User::new("ann", "s", "sid"), now, None);
     let jobs = one.core.take_batch(now, 1);
-    assert!(matches!(jobs[..], [Job::Put { sent: 9_000_000, .. }]), "{jobs:?}");
+    assert!(
+        matches!(
+            jobs[..],
+            [Job::Put {
+                sent: 9_000_000,
+                ..
+            }]
+        ),
+        "{jobs:?}"
+    );
 }
 
 #[test]
@@ -174,7 +201,10 @@ fn what_was_refused_is_tried_again_some_heartbeats_later() {
     let results = jobs.iter().map(|_| refused()).collect();
     let changes = one.core.settle(now, 1, jobs, Ok(results));
     let failed = Change::Of(Event::ConnectFailed(user, refused().unwrap_err()));
-    assert_eq!(format!("{:?}", changes.last()), format!("{:?}", Some(failed)));
+    assert_eq!(
+        format!("{:?}", changes.last()),
+        format!("{:?}", Some(failed))
+    );
 
     let mut beats = 0;
     while one.core.directory.of_account("ann")[0].1.is_none() {

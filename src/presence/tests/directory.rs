@@ -160,7 +160,10 @@ fn who_was_never_written_is_not_removed() {
     let mut desk = Desk::new();
     desk.connect(&ann("a"));
     desk.connect(&ann("b"));
-    assert!(!desk.directory.disconnect(&ann("a")), "it is not its own any more");
+    assert!(
+        !desk.directory.disconnect(&ann("a")),
+        "it is not its own any more"
+    );
     assert_eq!(names(&desk.take()), ["put"]);
 }
 
@@ -192,7 +195,16 @@ fn a_generation_is_when_a_session_began_and_stays() {
     desk.now += 10 * SECOND;
     desk.directory.set_clock(desk.now, TIME + 10_000_000);
     let job = desk.take_one();
-    assert!(matches!(job, Job::Put { generation: TIME, .. }), "{job:?}");
+    assert!(
+        matches!(
+            job,
+            Job::Put {
+                generation: TIME,
+                ..
+            }
+        ),
+        "{job:?}"
+    );
     let reply = Reply::Put {
         marker: "m".into(),
         generation: TIME + 7,
@@ -208,6 +220,19 @@ fn a_generation_is_when_a_session_began_and_stays() {
     assert!(
         matches!(again, Some(Job::Put { generation, .. }) if *generation == TIME + 7),
         "{again:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_was_read_later_tells_when_a_session_began() {
+    let (now, mut directory) = (super::start(), Directory::new(8));
+    directory.set_clock(now, TIME - 1);
+    directory.connect(&ann("a"), now, None);
+    directory.set_clock(now + 10 * SECOND, TIME + 10_000_000);
+    let jobs = directory.take_batch(now + 11 * SECOND, 1, 1);
+    assert!(
+        matches!(jobs[..], [Job::Put { generation: TIME, sent, .. }] if sent == TIME + 11_000_000),
+        "{jobs:?}"
     );
 }
 
@@ -306,7 +331,10 @@ fn a_look_at_a_bucket_names_the_marker_that_it_is_to_have() {
     desk.settle(job, Ok(reply));
     assert_eq!(desk.directory.complete_under(3), None);
     assert!(!desk.directory.is_complete(), "one is enough");
-    assert_eq!(desk.directory.complete_under(4).map(|marker| &**marker), Some("m"));
+    assert_eq!(
+        desk.directory.complete_under(4).map(|marker| &**marker),
+        Some("m")
+    );
 }
 
 #[test]
@@ -417,10 +445,16 @@ fn with_a_new_epoch_nothing_of_the_old_one_counts() {
     desk.directory.retry_refused();
 
     let done = desk.write_all();
-    assert!(!done.contains(&"delete") && !done.contains(&"uncommit"), "{done:?}");
+    assert!(
+        !done.contains(&"delete") && !done.contains(&"uncommit"),
+        "{done:?}"
+    );
     desk.directory.disconnect(&User::new("ann", "c", "c"));
     desk.directory.disconnect(&User::new("ann", "d", "d"));
-    assert!(!desk.directory.take_overflow(), "there is room for two again");
+    assert!(
+        !desk.directory.take_overflow(),
+        "there is room for two again"
+    );
 }
 
 #[test]
@@ -535,7 +569,11 @@ fn who_was_stored_before_is_not_told_that_it_is_not_stored_again() {
     assert!(desk.told().is_empty());
     desk.directory.doubt();
     desk.write_all();
-    assert_eq!(desk.told(), [format!("usurped a {TIME}")], "it is not stored for the first time");
+    assert_eq!(
+        desk.told(),
+        [format!("usurped a {TIME}")],
+        "it is not stored for the first time"
+    );
 }
 
 #[test]
@@ -569,13 +607,14 @@ fn a_removal_of_what_was_not_there_is_none() {
 #[test]
 fn a_server_that_is_not_reached_keeps_nobody_waiting_and_nothing_goes_there() {
     let mut desk = Desk::new();
-    let waiters: Vec<_> = ["first", "queued"].map(|sid| {
-        let (waiter, stored) = oneshot::channel();
-        let user = User::new("ann", sid, sid);
-        desk.directory.connect(&user, desk.now, Some(waiter));
-        stored
-    })
-    .into();
+    let waiters: Vec<_> = ["first", "queued"]
+        .map(|sid| {
+            let (waiter, stored) = oneshot::channel();
+            let user = User::new("ann", sid, sid);
+            desk.directory.connect(&user, desk.now, Some(waiter));
+            stored
+        })
+        .into();
     let job = desk.directory.take_batch(desk.now, 1, 1).remove(0);
     desk.settle(job, Err(away()));
     for mut stored in waiters {
@@ -584,11 +623,17 @@ fn a_server_that_is_not_reached_keeps_nobody_waiting_and_nothing_goes_there() {
     assert_eq!(desk.told(), ["not stored first", "not stored queued"]);
 
     desk.connect(&User::new("ann", "later", "later"));
-    desk.directory.disconnect(&User::new("ann", "first", "first"));
+    desk.directory
+        .disconnect(&User::new("ann", "first", "first"));
     let jobs = desk.take();
-    let elsewhere = |job: &Job| matches!(job, Job::Commit { bucket: one, .. } if *one != bucket("ann"));
+    let elsewhere =
+        |job: &Job| matches!(job, Job::Commit { bucket: one, .. } if *one != bucket("ann"));
     assert!(jobs.iter().all(elsewhere), "{jobs:?}");
-    assert_eq!(jobs.len(), 63, "what else is on that server is to be known soon");
+    assert_eq!(
+        jobs.len(),
+        63,
+        "what else is on that server is to be known soon"
+    );
     desk.directory.doubt();
     assert!(desk.directory.has_lost("ann"), "nobody has found it again");
     assert_eq!(names(&desk.directory.take_probes()), ["uncommit"]);
@@ -601,7 +646,8 @@ fn a_server_that_is_reached_again_is_told_everything() {
         desk.connect(&User::new("ann", sid, sid));
     }
     desk.write_all();
-    desk.directory.disconnect(&User::new("ann", "tried", "tried"));
+    desk.directory
+        .disconnect(&User::new("ann", "tried", "tried"));
     let job = desk.take_one();
     desk.told();
     desk.settle(job, Err(away()));
@@ -626,7 +672,13 @@ fn a_server_that_is_reached_again_is_told_everything() {
     }
     let mut told = desk.told();
     told.sort();
-    assert_eq!(told, [format!("removed gone {TIME}"), format!("removed tried {TIME}")]);
+    assert_eq!(
+        told,
+        [
+            format!("removed gone {TIME}"),
+            format!("removed tried {TIME}")
+        ]
+    );
     assert_eq!(desk.write_all(), ["commit"]);
     assert!(desk.is_complete());
 }
@@ -661,24 +713,43 @@ fn each_server_is_written_to_by_its_own_clock() {
     desk.connect(&ann("a"));
     desk.now += SECOND;
     let job = desk.take_one();
-    assert!(matches!(job, Job::Put { sent, .. } if sent == TIME * 2 + 1_000_000), "{job:?}");
+    assert!(
+        matches!(job, Job::Put { sent, .. } if sent == TIME * 2 + 1_000_000),
+        "{job:?}"
+    );
 }
 
 #[test]
 fn only_who_is_meant_and_older_makes_way() {
     let mut desk = Desk::new();
     desk.connect(&ann("a"));
-    assert_eq!(desk.directory.evict(&ann(""), TIME + 1), None, "it was not stored yet");
-    assert_eq!(desk.directory.evict(&ann("b"), TIME + 1), None, "it is another one");
+    assert_eq!(
+        desk.directory.evict(&ann(""), TIME + 1),
+        None,
+        "it was not stored yet"
+    );
+    assert_eq!(
+        desk.directory.evict(&ann("b"), TIME + 1),
+        None,
+        "it is another one"
+    );
     desk.write_all();
     assert_eq!(desk.directory.evict(&ann("a"), TIME), None, "it is as new");
     assert_eq!(desk.directory.evict(&ann(""), TIME), None, "it is as new");
-    assert_eq!(desk.directory.evict(&ann("b"), TIME + 1), None, "it is another one");
+    assert_eq!(
+        desk.directory.evict(&ann("b"), TIME + 1),
+        None,
+        "it is another one"
+    );
     assert_eq!(desk.directory.evict(&ann(""), TIME + 1), Some(ann("a")));
     assert!(!desk.directory.has("ann", "s"));
 
     desk.connect(&ann("c"));
-    assert_eq!(desk.directory.evict(&ann("c"), 1), Some(ann("c")), "its answer was lost");
+    assert_eq!(
+        desk.directory.evict(&ann("c"), 1),
+        Some(ann("c")),
+        "its answer was lost"
+    );
 }
 
 #[test]

@@ -164,7 +164,9 @@ fn a_census_has_what_is_here_and_nothing_of_who_is_gone_or_of_others() {
     let store = Memory::default();
     let (mut one, _, now) = two(&store);
     let neighbour = (0..).map(|number| number.to_string());
-    let neighbour = neighbour.into_iter().find(|name| bucket(name) == bucket("ann"));
+    let neighbour = neighbour
+        .into_iter()
+        .find(|name| bucket(name) == bucket("ann"));
     let neighbour = User::new(&neighbour.unwrap(), "there", "sid1");
     one.core.directory.connect(&neighbour, now, None);
     let ann = User::new("ann", "here", "sid2");
@@ -185,13 +187,20 @@ fn what_there_is_to_be_thought_of_a_node_is_never_more_than_is_known() {
     assert_eq!(one.core.life(now, "two"), Life::Live);
     assert_eq!(one.core.life(now, "three"), Life::Unknown);
     let later = now + LEASE * 6;
-    assert_eq!(one.core.life(later, "two"), Life::Suspect, "nothing was heard");
+    assert_eq!(
+        one.core.life(later, "two"),
+        Life::Suspect,
+        "nothing was heard"
+    );
     assert_eq!(one.core.life(later, "one"), Life::Live);
 
     beat_alone(&mut one, &mut now, 6);
     assert_eq!(one.core.life(now, "two"), Life::Suspect);
     let nodes = one.core.nodes(now);
-    assert_eq!(nodes.iter().map(|node| node.live).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        nodes.iter().map(|node| node.live).collect::<Vec<_>>(),
+        [true, false]
+    );
 }
 
 #[test]

@@ -79,7 +79,13 @@ fn who_is_not_buried_is_not_forgotten() {
     assert!(beat(&store, 2, false));
     store.bury_now(&corpse(2)).unwrap();
     store.forget_now(&corpse(2)).unwrap();
-    let table = store.beat_now("two", &Beat { lease: lease(1), register: false });
+    let table = store.beat_now(
+        "two",
+        &Beat {
+            lease: lease(1),
+            register: false,
+        },
+    );
     assert!(table.unwrap().leases.is_empty());
 }
 
@@ -89,10 +95,30 @@ fn what_a_node_has_to_hear_of_is_kept_for_those_who_are_there_and_bounded() {
     let user = User::new("ann", "s", "");
     store.evict_now("one", &eviction(&user, "", 0)).unwrap();
     beat(&store, 1, true);
+    let table = store
+        .beat_now(
+            "one",
+            &Beat {
+                lease: lease(2),
+                register: false,
+            },
+        )
+        .unwrap();
+    assert!(table.evictions.is_empty(), "it was not there");
     for generation in 1..=1001 {
-        store.evict_now("one", &eviction(&user, "", generation)).unwrap();
+        store
+            .evict_now("one", &eviction(&user, "", generation))
+            .unwrap();
     }
-    let table = store.beat_now("one", &Beat { lease: lease(2), register: false }).unwrap();
+    let table = store
+        .beat_now(
+            "one",
+            &Beat {
+                lease: lease(2),
+                register: false,
+            },
+        )
+        .unwrap();
     assert_eq!(table.evictions.len(), 1000);
     assert_eq!(table.evictions[0], eviction(&user, "", 2));
 }
@@ -101,12 +127,24 @@ fn what_a_node_has_to_hear_of_is_kept_for_those_who_are_there_and_bounded() {
 fn a_bucket_is_vouched_for_in_time_and_under_its_own_marker() {
     let store = Memory::default();
     store.set_time(5_000_000);
-    let Reply::Commit { marker, done: true, .. } = commit(&store, None, 5_000_000) else {
+    let Reply::Commit {
+        marker, done: true, ..
+    } = commit(&store, None, 5_000_000)
+    else {
         panic!("it is the first");
     };
-    assert!(matches!(commit(&store, Some("other"), 5_000_000), Reply::Commit { done: false, .. }));
-    assert!(matches!(commit(&store, Some(&marker), 5_000_000), Reply::Commit { done: true, .. }));
-    assert!(matches!(commit(&store, Some(&marker), 3_999_999), Reply::Late { time: 5_000_000 }));
+    assert!(matches!(
+        commit(&store, Some("other"), 5_000_000),
+        Reply::Commit { done: false, .. }
+    ));
+    assert!(matches!(
+        commit(&store, Some(&marker), 5_000_000),
+        Reply::Commit { done: true, .. }
+    ));
+    assert!(matches!(
+        commit(&store, Some(&marker), 3_999_999),
+        Reply::Late { time: 5_000_000 }
+    ));
 }
 
 #[test]
@@ -124,9 +162,33 @@ fn on_its_own_node_the_later_connection_takes_over_and_counts_on() {
         store.write_now("one", &[job]).unwrap().remove(0).unwrap()
     };
     one.beat(now);
-    assert!(matches!(put("a", true, 9_000_000), Reply::Put { generation: 9_000_000, lost: false, other: None, .. }));
-    assert!(matches!(put("b", false, 3_000_000), Reply::Put { generation: 9_000_001, lost: false, other: Some(_), .. }));
-    assert!(matches!(put("b", false, 3_000_000), Reply::Put { generation: 9_000_001, lost: false, other: None, .. }));
+    assert!(matches!(
+        put("a", true, 9_000_000),
+        Reply::Put {
+            generation: 9_000_000,
+            lost: false,
+            other: None,
+            ..
+        }
+    ));
+    assert!(matches!(
+        put("b", false, 3_000_000),
+        Reply::Put {
+            generation: 9_000_001,
+            lost: false,
+            other: Some(_),
+            ..
+        }
+    ));
+    assert!(matches!(
+        put("b", false, 3_000_000),
+        Reply::Put {
+            generation: 9_000_001,
+            lost: false,
+            other: None,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -139,7 +201,16 @@ fn nobody_removes_the_entry_of_another_node() {
         untold: false,
         again: false,
     };
-    let reply = store.write_now("one", &[Job::Delete(gone)]).unwrap().remove(0);
-    assert!(matches!(reply, Ok(Reply::Delete { generation: None, .. })));
+    let reply = store
+        .write_now("one", &[Job::Delete(gone)])
+        .unwrap()
+        .remove(0);
+    assert!(matches!(
+        reply,
+        Ok(Reply::Delete {
+            generation: None,
+            ..
+        })
+    ));
     assert_eq!(store.dump().len(), 1);
 }

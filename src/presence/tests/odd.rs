@@ -6,9 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use super::super::{
     job::{Beat, Job, Lookup, Table},
@@ -39,6 +41,12 @@ pub(super) struct Odd {
     pub(super) claimed: Arc<AtomicBool>,
     /// Sessions that are reaped later, from a cursor on.
     pub(super) pages: Arc<Mutex<Vec<(User, u64)>>>,
+    /// Rows of the dead have moved meanwhile.
+    pub(super) moving: Arc<AtomicBool>,
+    /// So many attempts to clear up fail.
+    pub(super) clumsy: Arc<AtomicU32>,
+    /// What was found is heard after that time.
+    pub(super) slow: Arc<Mutex<Duration>>,
     /// It loses what is written, by this setting.
     pub(super) lossy: Arc<Mutex<Option<String>>>,
 }
@@ -52,6 +60,13 @@ impl Odd {
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => away == Some(*bucket),
         }
     }
+}
+
+/// Whether it fails once more.
+fn fails(left: &AtomicU32) -> bool {
+    let order = Ordering::Relaxed;
+    let fewer = left.fetch_update(order, order, |left| left.checked_sub(1));
+    fewer.is_ok()
 }
 
 fn away<T>() -> Result<T, StoreError> {
@@ -86,7 +101,12 @@ impl Store for Odd {
     }
 
     fn find<'a>(&'a self, account: &'a str, session: &'a str, full: bool) -> Later<'a, Lookup> {
-        self.memory.find(account, session, full)
+        let slow = *self.slow.lock();
+        Box::pin(async move {
+            let found = self.memory.find(account, session, full).await;
+            sleep(slow).await;
+            found
+        })
     }
 
     fn sessions<'a>(&'a self, account: &'a str) -> Later<'a, Lookup> {
@@ -94,10 +114,7 @@ impl Store for Odd {
     }
 
     fn evict<'a>(&'a self, node: &'a str, evictions: &'a [String]) -> Later<'a, ()> {
-        let failures = &self.failures;
-        let fail = |left: u32| left.checked_sub(1);
-        let order = Ordering::Relaxed;
-        if failures.fetch_update(order, order, fail).is_ok() {
+        if fails(&self.failures) {
             return Box::pin(async { away() });
         }
         self.memory.evict(node, evictions)
@@ -111,10 +128,16 @@ impl Store for Odd {
     }
 
     fn bury<'a>(&'a self, corpse: &'a Corpse) -> Later<'a, bool> {
+        if self.moving.load(Ordering::Relaxed) {
+            return Box::pin(async { Ok(false) });
+        }
         self.memory.bury(corpse)
     }
 
     fn reap<'a>(&'a self, node: &'a str, epoch: u64, bucket: u8, cursor: u64) -> Later<'a, Reaped> {
+        if fails(&self.clumsy) {
+            return Box::pin(async { away() });
+        }
         let pages = &self.pages;
         Box::pin(async move {
             let (mut reaped, next) = self.memory.reap(node, epoch, bucket, cursor).await?;

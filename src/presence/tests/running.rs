@@ -34,7 +34,11 @@ impl Node {
         Self::with(name, store, settings)
     }
 
-    pub(super) fn with(name: &str, store: &(impl Store + Clone), settings: PresenceSettings) -> Self {
+    pub(super) fn with(
+        name: &str,
+        store: &(impl Store + Clone),
+        settings: PresenceSettings,
+    ) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let superseded = Arc::new(Mutex::new(Vec::new()));
         let mut board = Noticeboard::new();
