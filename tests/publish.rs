@@ -631,7 +631,8 @@ fn is_valid(body: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
         return false;
     };
-    let name = |value: &Value| value.as_str().is_some_and(|name| !name.is_empty());
+    let is_name = |name: &str| !name.is_empty() && !name.chars().any(char::is_control);
+    let name = |value: &Value| value.as_str().is_some_and(is_name);
     let to = &fields.get("to");
     let one = to.and_then(|to| to.get("session")).is_some();
     let to_is_valid = match to {
