@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use primacron::{Handle, Outcome, PrimacronLayer, QueuePolicy, Refused, To, Wait};
+use primacron::{Cluster, Handle, Outcome, PrimacronLayer, QueuePolicy, Refused, To, Wait};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -175,6 +175,21 @@ async fn a_node_that_cannot_begin_yet_knows_nothing_for_sure() {
     assert_eq!(forwarded.await.unwrap(), Outcome::Uncertain);
     let gathered = handle.broadcast(To::All, "news", ()).await.unwrap();
     assert!(!gathered.complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_may_not_have_seen_all_others_says_so() {
+    let cluster = Cluster::new();
+    let one = Node::of(cluster.layer());
+    let sent = one.handle.try_send(To::All, "news", ()).unwrap();
+    assert_eq!((sent.unreached, sent.passed_on), (0, true));
+    let sent = one.handle.send(To::All, "news", ()).await.unwrap();
+    assert_eq!((sent.queued, sent.unreached), (0, 1));
+    sleep(10 * SECOND).await;
+    let sent = one.handle.try_send(To::All, "news", ()).unwrap();
+    assert_eq!((sent.unreached, sent.passed_on), (0, false));
+    let sent = one.handle.send(To::All, "news", ()).await.unwrap();
+    assert_eq!((sent.queued, sent.unreached), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

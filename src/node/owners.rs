@@ -342,7 +342,7 @@ mod tests {
             owners.wait("ann", Whom::Session(name), 1);
             owners.settle("ann", Whom::Session(name), Some(peer("n")), drop);
         };
-        let old = |owners: &Owners<i32>| {
+        let old = |owners: &Owners<u8>| {
             let shards = owners.shards.iter().map(|shard| shard.lock().old.len());
             shards.sum::<usize>()
         };
