@@ -68,6 +68,9 @@ struct Options {
     /// What the names of all keys in Redis begin with.
     #[arg(long, default_value = "primacron")]
     namespace: String,
+    /// Keep no index of the sessions in Redis: nobody tells of those of a node that dies.
+    #[arg(long)]
+    no_leave_feed: bool,
     /// Who shows this secret publishes events with PUT /stream/broadcast.
     #[arg(long)]
     publish_secret: Option<String>,
@@ -136,7 +139,8 @@ fn layer(options: &Options, counters: &Counters) -> Result<PrimacronLayer, Confi
                 Some(master) => watched(urls, master)?,
                 None => shared(urls)?,
             };
-            layer.namespace(&options.namespace)
+            let layer = layer.namespace(&options.namespace);
+            layer.leave_feed(!options.no_leave_feed)
         }
         None => PrimacronLayer::in_memory(),
     };

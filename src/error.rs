@@ -97,6 +97,9 @@ pub(crate) enum RequestError {
 }
 
 impl RequestError {
+    /// A POST whose body is no payload.
+    pub(crate) const MALFORMED: Self = Self::Bad("malformed payload");
+
     /// The one table of statuses.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {

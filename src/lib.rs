@@ -71,7 +71,8 @@
 //! whom it is for, wherever he is connected. [`Handle::try_send`] waits for nothing,
 //! [`Handle::forward`] says how far a message got ([`Outcome`]), [`Handle::broadcast`] and
 //! [`Handle::close`] what each server did ([`Gathered`]), and [`Handle::follow`] lets one session hear
-//! what another one of its account sends. All servers speak the same codec. A server that goes away
+//! what another one of its account sends. [`Handle::watch`] tells who comes and goes of an account,
+//! [`Handle::watch_all`] of all. All servers speak the same codec. A server that goes away
 //! lets its clients go first: [`Handle::drain_on`].
 //!
 //! # Everything else that you have
@@ -105,7 +106,7 @@
 //! | `redis` | yes | presence in Redis: [`PrimacronLayer::new`] |
 //! | `redis-cluster` | no | the same in a Redis Cluster |
 //! | `redis-sentinel` | no | the same where Redis Sentinel says who the master is |
-//! | `redis-tls` | no | TLS to Redis |
+//! | `redis-tls` | no | TLS to Redis (`rediss://`): [`IntoRedis`] says whom it trusts |
 //! | `http2` | no | websockets over HTTP/2 (RFC 8441), where the server offers them; polling needs no feature |
 //! | `testing` | no | `testing`: messages without a server, clients without a socket, nodes that can be killed |
 //! | `tracing` | no | notices as events of the `tracing` facade, connections and messages as spans |

@@ -16,6 +16,7 @@ mod begin;
 mod deliver;
 mod drain;
 mod fan;
+mod feed;
 mod find;
 mod follow;
 mod memory;
@@ -39,8 +40,8 @@ use std::{
 use tokio::sync::watch as signal;
 
 pub(crate) use self::memory::Memory;
+use self::{feed::Feeds, follow::Follows, route::Routes};
 pub use self::{follow::FollowError, watch::Watch};
-use self::{follow::Follows, route::Routes};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{
@@ -63,8 +64,9 @@ pub(crate) struct Node {
     /// The way to other nodes.
     routes: Arc<Routes>,
     follows: Arc<Follows>,
-    /// Dropped with the node: nobody looks after its follows any more.
-    _following: signal::Sender<()>,
+    feeds: Arc<Feeds>,
+    /// Dropped with the node: nobody looks after its follows and feeds any more.
+    _looking: signal::Sender<()>,
     /// How messages look on the wire, once a service was made.
     codec: OnceLock<Arc<dyn Codec>>,
     /// Bytes of the largest message, once a service was made.
@@ -82,10 +84,11 @@ impl Node {
         let registry = Arc::new(Registry::new());
         let routes = Routes::new(&id, &registry);
         let tails = Arc::default();
-        let (following, over) = signal::channel(());
+        let (looking, over) = signal::channel(());
         Self {
+            feeds: Feeds::new(&id, &routes, notices.clone(), over.clone()),
             follows: Follows::new(&tails, &registry, &routes, notices.clone(), over),
-            _following: following,
+            _looking: looking,
             id: id.into(),
             registry,
             tails,

@@ -142,7 +142,8 @@ pub enum Notice {
         error: String,
     },
     /// `presence::join`: a session of this node can be found by all nodes. At least once; a join of
-    /// a higher generation overrides a leave.
+    /// a higher generation overrides a leave. A node that comes back after the others declared it
+    /// dead, or must have been about to, tells all its sessions again, under higher generations.
     #[non_exhaustive]
     Join {
         /// Who it is.

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::transport::Opening;
 
@@ -7,65 +7,44 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 /// Packets for a GET.
-pub(crate) fn packets(body: Vec<u8>) -> Response<Bytes> {
-    with(
-        StatusCode::OK,
-        body.into(),
-        &[
-            (header::CONTENT_TYPE, TEXT),
-            (header::CACHE_CONTROL, NO_STORE),
-        ],
-    )
+pub(crate) fn packets(body: Bytes) -> Response<Bytes> {
+    uncached(body, TEXT)
 }
 
 /// The answer to a POST.
 pub(crate) fn ok() -> Response<Bytes> {
-    with(
-        StatusCode::OK,
-        Bytes::from_static(b"ok"),
-        &[
-            (header::CONTENT_TYPE, HTML),
-            (header::CACHE_CONTROL, NO_STORE),
-        ],
-    )
+    uncached(Bytes::from_static(b"ok"), HTML)
 }
 
 /// An error.
 pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
-    with(
-        status,
-        body,
-        &[
-            (header::CONTENT_TYPE, JSON),
-            (header::CACHE_CONTROL, NO_STORE),
-        ],
-    )
+    let mut response = uncached(body, JSON);
+    *response.status_mut() = status;
+    response
+}
+
+fn uncached(body: Bytes, kind: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// The answer that makes a connection, or a stream of it, a websocket. HTTP/2 has no place for the
 /// headers of an upgrade.
 pub(crate) fn websocket(opening: Opening) -> Response<Bytes> {
-    let Opening::Upgrade(accept) = opening else {
-        return Response::new(Bytes::new());
-    };
-    with(
-        StatusCode::SWITCHING_PROTOCOLS,
-        Bytes::new(),
-        &[
-            (header::UPGRADE, HeaderValue::from_static("websocket")),
-            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
-            (header::SEC_WEBSOCKET_ACCEPT, accept),
-        ],
-    )
-}
-
-fn with(status: StatusCode, body: Bytes, headers: &[(HeaderName, HeaderValue)]) -> Response<Bytes> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    for (name, value) in headers {
-        response.headers_mut().insert(name, value.clone());
+    let mut response = Response::new(Bytes::new());
+    if let Opening::Upgrade(accept) = opening {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, WEBSOCKET);
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
     response
 }

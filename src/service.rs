@@ -66,7 +66,7 @@ where
             ResponseFuture::own(self.shared.begin(parts, body), &self.shared)
         } else if settings.serve_client && client::is_path(settings.path(), path) {
             let answer = client::respond(&request.into_parts().0);
-            ResponseFuture::own(Next::Answer(answer), &self.shared)
+            ResponseFuture::own(Next::answer(answer), &self.shared)
         } else if settings.is_relay_path(path) {
             let (parts, body) = request.into_parts();
             match self.shared.check_relay(&parts) {
@@ -76,7 +76,7 @@ where
                 }
                 Err(error) => {
                     let answer = self.shared.reject(&error);
-                    ResponseFuture::own(Next::Answer(answer), &self.shared)
+                    ResponseFuture::own(Next::answer(answer), &self.shared)
                 }
             }
         } else if let Some(secrets) = settings.publishers_at(path) {

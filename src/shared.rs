@@ -1,4 +1,5 @@
 mod listing;
+mod next;
 mod open;
 mod publish;
 mod relay;
@@ -14,17 +15,17 @@ use http_body::Body;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-pub(crate) use self::listing::Listing;
+use self::listing::Listing;
+pub(crate) use self::next::Next;
 use crate::{
-    account::{Answer, Later},
-    connection::{Connection, Endpoint, HeldGet, MakeHandler},
+    account::Answer,
+    connection::{Connection, Endpoint, MakeHandler},
     engine::{Query, QueryError, Rejection, Transport},
     error::{AccountError, RequestError},
     gate::{self, Gate},
     node::Owner,
     notice::Notice,
-    publish::Publishing,
-    relay::{Peer, Relay, Relaying, Whose},
+    relay::{Peer, Relay, Whose},
     respond,
     transport::{PostBody, WebSocket, check_origin, wants_stream, wants_websocket},
 };
@@ -57,29 +58,12 @@ impl<M> Clone for Shared<M> {
     }
 }
 
-/// What happens to a request next.
-pub(crate) enum Next<B> {
-    /// It is answered.
-    Answer(Response<Bytes>),
-    /// It waits for the account function.
-    Ask(Later, Box<Pending<B>>),
-    /// It waits until the connection can be found; whether it was.
-    Wait(Listing, Response<Bytes>),
-    /// It is held until there is something to send.
-    Get(HeldGet),
-    /// Its body is read and handled.
-    Post(PostBody<B>),
-    /// It publishes.
-    Publish(Publishing<B>),
-    /// Another node handles it.
-    Relay(Relaying<B>),
-}
-
 /// A request whose account is not known yet.
 pub(crate) struct Pending<B> {
     parts: Parts,
     body: B,
     route: Route,
+    claim: Option<String>,
 }
 
 /// What a request wants.
@@ -94,33 +78,56 @@ enum Route {
     Release(Arc<Connection>),
 }
 
+impl Route {
+    /// Whether it leads to a connection of this account.
+    fn is_of(&self, account: &str) -> bool {
+        match self {
+            Self::Get(connection)
+            | Self::Post(connection)
+            | Self::Upgrade(connection)
+            | Self::Release(connection) => connection.user().account() == account,
+            Self::Handshake(_) | Self::Elsewhere(_) => false,
+        }
+    }
+}
+
 impl<M: MakeHandler> Shared<M> {
     /// Takes a request to the endpoint.
     pub(crate) fn begin<B: Body>(&self, parts: Parts, body: B) -> Next<B> {
         self.owner.begin(&self.endpoint.settings);
-        let checked = self.check(&parts);
-        let route = match checked {
-            Ok(route) => route,
-            Err(error) => return Next::Answer(self.reject(&error)),
+        let (route, claim) = match self.check(&parts) {
+            Ok(checked) => checked,
+            Err(error) => return Next::answer(self.reject(&error)),
         };
-        let asked = self.gate.ask(&parts);
-        let pending = Pending { parts, body, route };
-        match asked {
-            Some(Answer::Later(answer)) => Next::Ask(answer, Box::new(pending)),
-            Some(Answer::Now(answer)) => self.go_on(pending, Some(answer)),
-            None => self.go_on(pending, None),
-        }
+        let answer = match self.gate.ask(&parts) {
+            None => None,
+            Some(Answer::Now(answer)) => Some(answer),
+            Some(Answer::Later(answer)) => {
+                let pending = Pending {
+                    parts,
+                    body,
+                    route,
+                    claim,
+                };
+                return Next::ask(answer, pending);
+            }
+        };
+        self.serve(parts, body, route, claim, answer)
     }
 
-    /// Goes on once the account function, if there is one, has answered.
+    /// Goes on once the account function has answered.
     pub(crate) fn go_on<B: Body>(
         &self,
         pending: Pending<B>,
-        answer: Option<Result<String, AccountError>>,
+        answer: Result<String, AccountError>,
     ) -> Next<B> {
-        let Pending { parts, body, route } = pending;
-        self.serve(parts, body, route, answer)
-            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+        let Pending {
+            parts,
+            body,
+            route,
+            claim,
+        } = pending;
+        self.serve(parts, body, route, claim, Some(answer))
     }
 
     /// The answer to a request that is refused.
@@ -133,19 +140,24 @@ impl<M: MakeHandler> Shared<M> {
         respond::json(error.status(), rejection.to_json_with(&message))
     }
 
-    /// Everything that can be said of a request before its account is known.
-    fn check(&self, parts: &Parts) -> Result<Route, RequestError> {
+    /// Everything that can be said of a request before its account is known, and whom it claims to
+    /// be of, unless that is whose connection it is for.
+    fn check(&self, parts: &Parts) -> Result<(Route, Option<String>), RequestError> {
         let query = parse(parts)?;
         let transport = self.transport(&query)?;
         let origins = self.endpoint.settings.origins();
         check_origin(origins, &parts.uri, &parts.headers)?;
-        let Some(sid) = &query.sid else {
-            return self.check_handshake(parts, &query, transport);
+        let connection = query
+            .sid
+            .as_deref()
+            .map(|sid| (sid, self.endpoint.registry.by_sid(sid)));
+        let route = match connection {
+            None => self.check_handshake(parts, &query, transport)?,
+            Some((sid, None)) => self.check_elsewhere(parts, sid)?,
+            Some((_, Some(connection))) => check_request(parts, &query, transport, connection)?,
         };
-        match self.endpoint.registry.by_sid(sid) {
-            Some(connection) => check_request(parts, &query, transport, connection),
-            None => self.check_elsewhere(parts, sid),
-        }
+        let claim = query.account.filter(|claim| !route.is_of(claim));
+        Ok((route, claim.map(Cow::into_owned)))
     }
 
     fn transport(&self, query: &Query<'_>) -> Result<Transport, RequestError> {
@@ -186,14 +198,16 @@ impl<M: MakeHandler> Shared<M> {
         parts: Parts,
         body: B,
         route: Route,
+        claim: Option<String>,
         answer: Option<Result<String, AccountError>>,
-    ) -> Result<Next<B>, RequestError> {
-        let claim = parse(&parts)?.account.map(Cow::into_owned);
+    ) -> Next<B> {
         let whose = match answer {
-            Some(answer) => Whose::Verified(gate::verify(answer, claim.as_deref())?),
-            None => claim.map_or(Whose::Nobody, Whose::Claimed),
+            Some(answer) => gate::verify(answer, claim.as_deref()).map(Whose::Verified),
+            None => Ok(claim.map_or(Whose::Nobody, Whose::Claimed)),
         };
-        self.enter(parts, body, route, whose)
+        whose
+            .and_then(|whose| self.enter(parts, body, route, whose))
+            .unwrap_or_else(|error| Next::answer(self.reject(&error)))
     }
 
     /// Serves a request of which it is known whose it is.
@@ -217,20 +231,15 @@ impl<M: MakeHandler> Shared<M> {
             }
             Route::Get(connection) => {
                 check_account(&connection, whose.account())?;
-                Ok(Next::Get(connection.hold_get(now())?))
+                let get = connection.hold_get()?;
+                Ok(Next::Get { get })
             }
             Route::Post(connection) => {
                 check_account(&connection, whose.account())?;
-                let post = connection.open_post(now())?;
+                let post = connection.open_post()?;
                 let settings = &self.endpoint.settings;
-                let (bytes, packets) = (settings.max_payload(), settings.max_packets());
-                Ok(Next::Post(PostBody::new(
-                    body,
-                    &parts.headers,
-                    bytes,
-                    packets,
-                    post,
-                )?))
+                let post = PostBody::new(body, &parts.headers, settings, post)?;
+                Ok(Next::Post { post })
             }
             Route::Upgrade(connection) => {
                 check_account(&connection, whose.account())?;
@@ -238,7 +247,7 @@ impl<M: MakeHandler> Shared<M> {
             }
             Route::Release(connection) => {
                 connection.release_poll();
-                Ok(Next::Answer(respond::ok()))
+                Ok(Next::answer(respond::ok()))
             }
             Route::Elsewhere(peer) => self.pass_on(parts, body, peer, whose),
         }
@@ -291,8 +300,4 @@ fn check_account(connection: &Connection, account: Option<&str>) -> Result<(), R
         }
         _ => Ok(()),
     }
-}
-
-fn now() -> std::time::Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -28,6 +28,9 @@ const DEAD: Duration = Duration::from_millis(800);
 #[path = "common/mod.rs"]
 mod common;
 
+/// How long entries stay that no index lists and nobody writes again.
+const EXPIRY: Duration = Duration::from_secs(4);
+
 /// How long a test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -152,6 +155,99 @@ fn a_killed_node_is_not_found_any_more() {
     until("its entries are", || {
         redis.keys(":a:").is_empty() && redis.keys(":i:").is_empty()
     });
+}
+
+#[test]
+fn what_is_not_listed_lasts_as_long_as_its_node() {
+    let redis = Redis::start();
+    let (one, two) = (Node::expiring(&redis), Node::expiring(&redis));
+    two.until_sees(2);
+    one.connect("ann", "s1");
+    one.connect("ann", "s2");
+    one.connect("bob", "s3");
+    assert!(redis.keys(":i:").is_empty(), "nothing is listed");
+    let start = Instant::now();
+    while start.elapsed() < EXPIRY * 3 {
+        for (account, session) in [("ann", "s1"), ("ann", "s2"), ("bob", "s3")] {
+            assert_eq!(two.find(account, session), one.found());
+        }
+        assert_eq!(two.find("bob", "s4"), Find::NotFound);
+        let key = redis.keys(":a:ann").pop().expect("an account");
+        let left: i64 = redis.ask(&["PTTL", &key]);
+        assert!(left <= 4000 && Duration::from_millis(left as u64) > EXPIRY / 2);
+    }
+    one.kill();
+    until("the session is not found", || {
+        two.find("ann", "s1") == Find::NotFound
+    });
+    until("what is left expires", || redis.keys(":a:").is_empty());
+}
+
+#[test]
+fn what_is_left_of_the_dead_goes_when_it_is_read() {
+    let redis = Redis::start();
+    let start = || Node::of(redis.layer().leave_feed(false));
+    let (one, two) = (start(), start());
+    one.until_sees(2);
+    two.until_sees(2);
+    one.connect("ann", "s1");
+    two.connect("ann", "s2");
+    let key = redis.keys(":a:").pop().expect("an account");
+    one.kill();
+    until("it is cleared up after", || {
+        redis.ask::<usize>(&["HLEN", "{t:n}:leases"]) == 1
+    });
+    until("only the living is left", || {
+        let sessions = two.wait(two.handle.sessions("ann"));
+        sessions.complete && redis.ask::<Vec<String>>(&["HKEYS", &key]) == ["s2"]
+    });
+}
+
+#[test]
+fn an_account_of_nodes_with_and_without_an_index_loses_nobody() {
+    for swapped in [false, true] {
+        let redis = Redis::start();
+        let mut nodes = [Node::start(&redis), Node::expiring(&redis)];
+        nodes[0].until_sees(2);
+        nodes[1].until_sees(2);
+        if swapped {
+            nodes.swap(0, 1);
+        }
+        nodes[0].connect("ann", "s1");
+        nodes[1].connect("ann", "s2");
+        let start = Instant::now();
+        while start.elapsed() < EXPIRY * 2 {
+            assert_eq!(nodes[1].find("ann", "s1"), nodes[0].found());
+            assert_eq!(nodes[0].find("ann", "s2"), nodes[1].found());
+        }
+        let [first, second] = nodes;
+        first.kill();
+        until("the dead is not found", || {
+            assert_eq!(second.find("ann", "s2"), second.found());
+            second.find("ann", "s1") == Find::NotFound
+        });
+    }
+}
+
+#[test]
+fn a_batch_goes_on_where_one_entry_is_refused() {
+    let redis = Redis::start();
+    let (one, two) = (Node::start(&redis), Node::start(&redis));
+    two.until_sees(2);
+    one.connect("ann", "s0");
+    let key = redis.keys(":a:").pop().expect("an entry");
+    let _: i64 = redis.ask(&["DEL", &key]);
+    let _: String = redis.ask(&["SET", &key, "a text"]);
+    let mut notices = one.handle.notices();
+    let accounts: Vec<String> = (0..200).map(|number| format!("a{number}")).collect();
+    let connects = accounts.iter().map(|account| one.request(account, "s"));
+    let all = connects.chain([one.request("ann", "s")]);
+    one.wait(futures_util::future::join_all(all));
+    one.notice(&mut notices, "error::connect");
+    for account in &accounts {
+        assert_eq!(two.find(account, "s"), one.found(), "{account}");
+    }
+    assert_eq!(two.find("ann", "s"), Find::Uncertain);
 }
 
 #[test]
@@ -355,15 +451,16 @@ fn nodes_of_two_namespaces_do_not_see_each_other() {
 fn in_a_cluster_one_master_may_be_lost_alone() {
     let masters = cluster();
     let urls = || -> Vec<String> { masters.iter().map(Redis::url).collect() };
-    let start = || {
+    let start = |listed| {
         let layer = PrimacronLayer::new(urls()).namespace("t");
+        let layer = layer.leave_feed(listed);
         let node = Node::of(layer.liveness(LEASE, SUSPECT, DEAD).presence_wait(PATIENCE));
         until("a node is settled", || node.handle.nodes().is_ok());
         let synced = || node.handle.presence_state() == PresenceState::Synced;
         until("a node is synced", synced);
         node
     };
-    let (one, two) = (start(), start());
+    let (one, two) = (start(false), start(true));
     two.until_sees(2);
     for number in 0..60 {
         one.connect(&format!("a{number}"), "s");
@@ -537,6 +634,15 @@ impl Node {
         node
     }
 
+    /// The same without an index, of which entries expire.
+    fn expiring(redis: &Redis) -> Self {
+        let node = Self::of(redis.layer().leave_feed(false).presence_expiry(EXPIRY));
+        until("a node is settled", || node.handle.nodes().is_ok());
+        let synced = || node.handle.presence_state() == PresenceState::Synced;
+        until("a node is synced", synced);
+        node
+    }
+
     fn start_now(redis: &Redis) -> Self {
         Self::of(redis.layer())
     }
@@ -600,6 +706,17 @@ impl Node {
     fn handshake(&self, account: &str, session: &str) -> (StatusCode, String) {
         let account: String = account.bytes().map(|byte| format!("%{byte:02x}")).collect();
         self.ask("GET", &format!("account={account}&s={session}"), "")
+    }
+
+    /// A handshake that many can be made of at the same time.
+    fn request(&self, account: &str, session: &str) -> impl Future<Output = ()> + use<> {
+        let uri = format!("/stream/?EIO=4&transport=polling&account={account}&s={session}");
+        let request = Request::get(uri).body(Body::empty()).expect("a request");
+        let answer = self.app.clone().oneshot(request);
+        async move {
+            let Ok(answer) = answer.await;
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
     }
 
     fn close(&self, sid: &str) {

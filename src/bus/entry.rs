@@ -10,8 +10,9 @@
 //! sender for one receiver, and the first was `since`.
 
 use super::{
-    Answer, Call, Level, Outcome, Refused, Sent, Target,
+    Answer, Call, Level, Refused, Target, answers,
     bytes::{Cursor, Malformed, put_number, put_text, utf8},
+    feeds,
 };
 use crate::message::{Frame, WireKind};
 
@@ -32,6 +33,8 @@ const CLOSE: u8 = 2;
 const ANSWER: u8 = 3;
 const MOVED: u8 = 4;
 const FOLLOW: u8 = 5;
+const WATCH: u8 = 6;
+const FEED: u8 = 7;
 
 /// Flags of a call.
 const ASKED: u8 = 1;
@@ -85,6 +88,8 @@ pub(super) fn put_call(entry: &mut Vec<u8>, id: Option<u64>, call: &Call) {
             Call::Close { .. } => CLOSE,
             Call::Moved { .. } => MOVED,
             Call::Follow { .. } => FOLLOW,
+            Call::Watch(_) => WATCH,
+            Call::Feed(_) => FEED,
         });
         entry.push(flags(id, call));
         if let Some(id) = id {
@@ -123,6 +128,8 @@ pub(super) fn put_call(entry: &mut Vec<u8>, id: Option<u64>, call: &Call) {
                 put_text(entry, followed);
                 put_text(entry, follower);
             }
+            Call::Watch(held) => feeds::put_held(entry, *held),
+            Call::Feed(feed) => feeds::put(entry, feed),
         }
     });
 }
@@ -131,19 +138,7 @@ pub(super) fn put_answer(entry: &mut Vec<u8>, id: u64, answer: Answered) {
     item(entry, |entry| {
         entry.push(ANSWER);
         put_number(entry, id);
-        match answer {
-            Ok(Answer::Forward(outcome)) => entry.extend_from_slice(&[0, code(outcome)]),
-            Ok(Answer::Sent(sent)) => {
-                entry.push(1);
-                put_number(entry, sent.queued as u64);
-                put_number(entry, sent.refused as u64);
-            }
-            Ok(Answer::Closed(count)) => {
-                entry.push(2);
-                put_number(entry, count as u64);
-            }
-            Err(refused) => entry.extend_from_slice(&[3, code(Outcome::Refused(refused))]),
-        }
+        answers::put(entry, answer);
     });
 }
 
@@ -241,7 +236,7 @@ fn read_item(part: &mut Cursor<'_>) -> Result<Item, Malformed> {
     let tag = part.byte()?;
     if tag == ANSWER {
         let id = part.number()?;
-        return Ok(Item::Answer(id, read_answer(part)?));
+        return Ok(Item::Answer(id, answers::read(part)?));
     }
     let flags = part.byte()?;
     if flags & !FLAGS != 0 {
@@ -283,6 +278,8 @@ fn read_call(part: &mut Cursor<'_>, tag: u8, flags: u8) -> Result<Call, Malforme
             follower: part.text()?.into(),
             on: flags & ON != 0,
         },
+        WATCH => Call::Watch(feeds::read_held(part)?),
+        FEED => Call::Feed(feeds::read(part)?),
         _ => return Err(Malformed("an item is of an unknown kind")),
     })
 }
@@ -313,59 +310,6 @@ fn read_target(part: &mut Cursor<'_>) -> Result<Target, Malformed> {
     })
 }
 
-fn read_answer(part: &mut Cursor<'_>) -> Result<Answered, Malformed> {
-    Ok(match part.byte()? {
-        0 => Ok(Answer::Forward(outcome(part.byte()?)?)),
-        1 => Ok(Answer::Sent(Sent {
-            queued: part.size()?,
-            refused: part.size()?,
-            ..Sent::default()
-        })),
-        2 => Ok(Answer::Closed(part.size()?)),
-        3 => match outcome(part.byte()?)? {
-            Outcome::Refused(refused) => Err(refused),
-            _ => return Err(Malformed("a refusal is none")),
-        },
-        _ => return Err(Malformed("an answer is of an unknown kind")),
-    })
-}
-
-/// All outcomes, each at the place that is its code.
-const OUTCOMES: [Outcome; 11] = [
-    Outcome::NoSession,
-    Outcome::Uncertain,
-    Outcome::NodeGone,
-    Outcome::Unknown,
-    Outcome::Enqueued,
-    Outcome::Written,
-    Outcome::Refused(Refused::QueueFull),
-    Outcome::Refused(Refused::Closing),
-    Outcome::Refused(Refused::InboxFull),
-    Outcome::Refused(Refused::BusOffline),
-    Outcome::Refused(Refused::Unsendable),
-];
-
-const fn code(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::NoSession => 0,
-        Outcome::Uncertain => 1,
-        Outcome::NodeGone => 2,
-        Outcome::Unknown => 3,
-        Outcome::Enqueued => 4,
-        Outcome::Written => 5,
-        Outcome::Refused(Refused::QueueFull) => 6,
-        Outcome::Refused(Refused::Closing) => 7,
-        Outcome::Refused(Refused::InboxFull) => 8,
-        Outcome::Refused(Refused::BusOffline) => 9,
-        Outcome::Refused(Refused::Unsendable) => 10,
-    }
-}
-
-fn outcome(code: u8) -> Result<Outcome, Malformed> {
-    let outcome = OUTCOMES.get(usize::from(code));
-    outcome.copied().ok_or(Malformed("an outcome is unknown"))
-}
-
 /// About what a call takes in an entry, in bytes: no less.
 pub(super) fn size(call: &Call) -> usize {
     let target = |to: &Target| match to {
@@ -390,6 +334,8 @@ pub(super) fn size(call: &Call) -> usize {
                 follower,
                 ..
             } => account.len() + followed.len() + follower.len(),
+            Call::Watch(_) => 0,
+            Call::Feed(feed) => feeds::size(feed),
         }
 }
 

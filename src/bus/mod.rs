@@ -24,11 +24,13 @@
 //! # }
 //! ```
 
+mod answers;
 mod batch;
 mod bytes;
 mod call;
 mod core;
 mod entry;
+mod feeds;
 mod handle;
 mod inboxes;
 mod line;
@@ -44,7 +46,8 @@ mod tests;
 
 pub use self::outcome::{Gathered, Level, NodeResult, Outcome, Refused, Sent, Unreached, Wait};
 pub(crate) use self::{
-    call::{Answer, Call, Target},
+    call::{Answer, Call, Fed, Held, Piece, Target},
+    feeds::size_of_move,
     handle::{Asker, Bus, Deliver, Lives},
     memory::Hub,
     task::BusTask,

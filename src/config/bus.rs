@@ -35,7 +35,17 @@ impl Default for BusSettings {
     }
 }
 
+/// The most that is sent in one piece where others can wait for it.
+const PIECE: usize = 64 * 1024;
+
 impl BusSettings {
+    /// So many bytes are sent in one piece of what others can wait for: there is room left for the
+    /// rest.
+    pub(crate) fn piece(&self) -> usize {
+        let room = self.backlog.min(self.inbox_bytes);
+        (room / 2).min(PIECE)
+    }
+
     pub(crate) fn set_inbox(&mut self, entries: usize, bytes: usize) -> Result<(), ConfigError> {
         check(entries > 0, "inbox", "must hold at least an entry")?;
         check(bytes >= SMALLEST, "inbox", "must hold at least 1,024 bytes")?;

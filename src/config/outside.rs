@@ -118,6 +118,11 @@ pub struct PresenceConfig {
     /// See [`PrimacronLayer::fenced_policy`](crate::PrimacronLayer::fenced_policy): `keep` or
     /// `close`.
     pub fenced_policy: Option<FencedPolicy>,
+    /// See [`PrimacronLayer::leave_feed`](crate::PrimacronLayer::leave_feed).
+    pub leave_feed: Option<bool>,
+    /// See [`PrimacronLayer::presence_expiry`](crate::PrimacronLayer::presence_expiry),
+    /// milliseconds.
+    pub expiry_ms: Option<u64>,
 }
 
 impl PresenceSettings {
@@ -134,6 +139,8 @@ impl PresenceSettings {
         each(config.rate, |it| self.set_rate(it))?;
         each(config.backlog, |it| self.set_backlog(it))?;
         self.set_command_timeout(ms(config.command_timeout_ms, self.command_timeout))?;
+        self.set_expiry(ms(config.expiry_ms, self.expiry))?;
+        self.leave_feed = config.leave_feed.unwrap_or(self.leave_feed);
         self.required = config.required.unwrap_or(self.required);
         self.fenced = config.fenced_policy.unwrap_or(self.fenced);
         Ok(())

@@ -13,6 +13,9 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// The longest one: a cluster that takes longer to notice a death is none.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+/// The shortest time after which entries expire.
+const SHORTEST_EXPIRY: Duration = Duration::from_secs(1);
+
 /// What becomes of the clients of a node that the others have given up, or must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +45,8 @@ pub(crate) struct PresenceSettings {
     pub(crate) backlog: usize,
     pub(crate) command_timeout: Duration,
     pub(crate) fenced: FencedPolicy,
+    pub(crate) leave_feed: bool,
+    pub(crate) expiry: Duration,
     /// How other nodes reach this one, once it is known.
     pub(crate) reach: Option<Arc<Reach>>,
     pub(crate) metrics: Metrics,
@@ -61,6 +66,8 @@ impl Default for PresenceSettings {
             backlog: 100_000,
             command_timeout: Duration::from_secs(1),
             fenced: FencedPolicy::Keep,
+            leave_feed: true,
+            expiry: Duration::from_secs(3600),
             reach: None,
             metrics: Metrics::default(),
         }
@@ -132,6 +139,14 @@ impl PresenceSettings {
         Ok(())
     }
 
+    pub(crate) fn set_expiry(&mut self, expiry: Duration) -> Result<(), ConfigError> {
+        let name = "presence_expiry";
+        check(expiry >= SHORTEST_EXPIRY, name, "must be at least a second")?;
+        check(expiry <= LONGEST, name, "must be at most a day")?;
+        self.expiry = expiry;
+        Ok(())
+    }
+
     pub(crate) fn set_command_timeout(&mut self, timeout: Duration) -> Result<(), ConfigError> {
         check(
             timeout >= SHORTEST,
@@ -186,7 +201,11 @@ mod tests {
             Err("presence_batch")
         );
         assert_eq!(
-            refusal(r#"{"presence": {"dead_ms": 9000, "namespace": "x"}}"#),
+            refusal(r#"{"presence": {"expiry_ms": 999}}"#),
+            Err("presence_expiry")
+        );
+        assert_eq!(
+            refusal(r#"{"presence": {"dead_ms": 9000, "namespace": "x", "leave_feed": false}}"#),
             Ok(())
         );
     }

@@ -18,11 +18,11 @@ use tokio::time::{Instant as Clock, Sleep};
 use self::closing::forget;
 use super::{
     Connection, MakeHandler, Scratch, Wire,
-    connection::Errands,
+    exchange::Errands,
     pipeline::{Intake, Pipeline},
 };
 use crate::{
-    engine::{Channel, CloseReason, Control, Machine, Output, Payload, Transport},
+    engine::{Channel, CloseReason, Control, Fact, Machine, Output, Payload, Transport},
     message::Frame,
     notice::Notice,
     spans::Span,
@@ -61,11 +61,7 @@ pin_project! {
                 // A runtime that shuts down drops a task before its end, and so does a panic.
                 if matches!(this.phase, Phase::Open) {
                     let transport = this.connection.transport();
-                    this.connection.metrics().disconnected(transport, &CloseReason::Shutdown);
-                    this.connection.notify(Notice::Disconnect {
-                        user: this.connection.user().clone(),
-                        reason: CloseReason::Shutdown,
-                    });
+                    this.connection.tell_end(transport, &Fact::Dropped.reason());
                 }
                 this.connection.endpoint.leave(this.connection);
                 forget(this.connection);

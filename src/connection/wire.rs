@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Connection;
 use crate::{
-    engine::{CloseReason, Control, Data, DecodeError},
+    engine::{CloseReason, Control, Data, DecodeError, Fact},
     message::Frame,
 };
 
@@ -65,7 +65,7 @@ pub(crate) enum Received {
     /// Bytes that are no packet.
     Malformed(DecodeError),
     /// The websocket is over.
-    Over(CloseReason),
+    Over(Fact),
 }
 
 /// Writing failed: the client is gone.
@@ -119,11 +119,22 @@ impl Scratch {
     /// Copies a payload out of the input. Small ones share an allocation, which is used again
     /// once nobody holds any of them.
     pub(crate) fn keep(&mut self, payload: std::ops::Range<usize>) -> Bytes {
-        let payload = &self.input[payload];
-        if payload.len() > CHUNKED_UP_TO {
-            return Bytes::copy_from_slice(payload);
-        }
-        self.chunk.extend_from_slice(payload);
-        self.chunk.split().freeze()
+        keep(&mut self.chunk, &self.input[payload])
     }
+
+    /// Copies a payload from elsewhere in the same way.
+    pub(crate) fn copy(payload: &[u8]) -> Bytes {
+        let mut scratch = Self::take();
+        let kept = keep(&mut scratch.chunk, payload);
+        scratch.put_back();
+        kept
+    }
+}
+
+fn keep(chunk: &mut BytesMut, payload: &[u8]) -> Bytes {
+    if payload.len() > CHUNKED_UP_TO {
+        return Bytes::copy_from_slice(payload);
+    }
+    chunk.extend_from_slice(payload);
+    chunk.split().freeze()
 }

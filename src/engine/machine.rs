@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::heartbeat::{Beat, Heartbeat};
 use super::outbox::{Outbox, Signal};
 use super::upgrade::{Step, Upgrade};
-use super::{CloseReason, Control, DecodeError, Refused, Timing, Transport};
+use super::{CloseReason, Control, DecodeError, Fact, Refused, Timing, Transport};
 
 /// The state of one connection: which transport it is on, whether its client
 /// is alive, and how it ends.
@@ -138,7 +138,7 @@ impl Machine {
     /// the connection, on the candidate only the candidate.
     pub(crate) fn handle_malformed(&mut self, from: Channel, error: DecodeError) {
         match from {
-            Channel::Current => self.close(CloseReason::Malformed(error)),
+            Channel::Current => self.close(Fact::Malformed(error).reason()),
             Channel::Candidate => self.drop_candidate(),
         }
     }
@@ -187,8 +187,8 @@ impl Machine {
             match beat {
                 Beat::Ping => self.outbox.add(Signal::Ping),
                 Beat::Patience => {}
-                Beat::Silence => self.close(CloseReason::PingTimeout),
-                Beat::HeldTooLong => self.close(CloseReason::HandlerTimeout),
+                Beat::Silence => self.close(Fact::Silent.reason()),
+                Beat::HeldTooLong => self.close(Fact::HeldTooLong.reason()),
             }
         }
     }
@@ -245,8 +245,8 @@ impl Machine {
     fn handle_current(&mut self, packet: Control, now: Instant, timing: &Timing) {
         match packet {
             Control::Pong { .. } => self.heartbeat.handle_pong(now, timing),
-            Control::Close => self.close(CloseReason::TransportClose),
-            Control::Ping { .. } => self.close(WRONG_DIRECTION),
+            Control::Close => self.close(Fact::Left.reason()),
+            Control::Ping { .. } => self.close(Fact::Pinged.reason()),
             Control::Open | Control::Upgrade | Control::Noop | Control::Message => {
                 self.heartbeat.hear();
             }
@@ -283,8 +283,6 @@ impl Machine {
         }
     }
 }
-
-const WRONG_DIRECTION: CloseReason = CloseReason::TransportError("invalid heartbeat direction");
 
 #[derive(Debug)]
 enum Life {

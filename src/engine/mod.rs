@@ -9,7 +9,8 @@
 //! - *State*: [`Machine`], one a connection: heartbeat, back-pressure,
 //!   upgrade, and how it ends.
 //! - *Faults*: [`DecodeError`] (bytes that are no Engine.IO), [`Rejection`]
-//!   (requests that are answered with an error), [`CloseReason`].
+//!   (requests that are answered with an error), [`Fact`] (what a connection
+//!   does not survive) and the [`CloseReason`] that it makes.
 //!
 //! # The rhythm
 //!
@@ -21,6 +22,7 @@
 //! output and moves no deadline.
 
 mod error;
+mod fact;
 mod handshake;
 mod heartbeat;
 mod machine;
@@ -37,6 +39,7 @@ mod upgrade;
 mod tests;
 
 pub use error::{CloseReason, DecodeError};
+pub(crate) use fact::Fact;
 pub(crate) use handshake::Handshake;
 pub(crate) use machine::{Channel, Machine, Output};
 pub(crate) use packet::{CLOSE, Control, Data, NOOP, Packet, TEXT_TYPE, decode_base64};

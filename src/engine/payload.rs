@@ -2,13 +2,14 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use memchr::memchr;
 
 use super::DecodeError;
 use super::packet::{BASE64_TYPE, Control, Data, Packet, decode_base64, put_base64};
 
 /// What stands between two packets of one HTTP body.
 /// [Engine.IO v4, HTTP long-polling]
-const SEPARATOR: char = '\u{1e}';
+const SEPARATOR: u8 = 0x1e;
 
 /// The packets of one POST body, in their order.
 ///
@@ -53,12 +54,12 @@ impl Payload {
         };
         let mut has_pong = false;
         let mut ended = false;
-        let packets = body.iter().flat_map(|body| body.split(SEPARATOR));
+        let packets = body.iter().flat_map(|body| packets(body.as_bytes()));
         for (index, packet) in packets.enumerate() {
             if index >= max_packets {
                 return Err(DecodeError::TooManyPackets);
             }
-            match Packet::decode(packet.as_bytes()) {
+            match Packet::decode(packet) {
                 Ok(Packet::Pong { .. }) => has_pong |= !ended,
                 Ok(Packet::Close) | Err(_) => ended = true,
                 Ok(_) => {}
@@ -80,8 +81,8 @@ impl Payload {
     /// Where the next packet stands; an empty body is one empty packet.
     fn next_range(&mut self) -> Option<Range<usize>> {
         let start = self.next?;
-        let end = self.body[start..].find(SEPARATOR).map(|len| start + len);
-        self.next = end.map(|end| end + SEPARATOR.len_utf8());
+        let end = memchr(SEPARATOR, &self.body.as_bytes()[start..]).map(|len| start + len);
+        self.next = end.map(|end| end + 1);
         Some(start..end.unwrap_or(self.body.len()))
     }
 
@@ -117,18 +118,27 @@ impl Iterator for Payload {
     }
 }
 
+/// What stands between the separators.
+fn packets(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = Some(0);
+    std::iter::from_fn(move || {
+        let rest = &body[start?..];
+        let len = memchr(SEPARATOR, rest);
+        start = len.and_then(|len| Some(start? + len + 1));
+        Some(&rest[..len.unwrap_or(rest.len())])
+    })
+}
+
 /// The packets of a body before the one that is not UTF-8, if there are any.
 fn whole_packets(body: &Bytes, valid: usize) -> Option<ByteString> {
-    let end = body[..valid]
-        .iter()
-        .rposition(|byte| *byte == SEPARATOR as u8)?;
+    let end = body[..valid].iter().rposition(|byte| *byte == SEPARATOR)?;
     ByteString::try_from(body.slice(..end)).ok()
 }
 
 /// Begins a packet in a GET body: appends the separator unless `out` is empty.
 fn put_separator(out: &mut Vec<u8>) {
     if !out.is_empty() {
-        out.push(SEPARATOR as u8);
+        out.push(SEPARATOR);
     }
 }
 

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode_str;
 
 /// The parameters of a request that the protocol gives a meaning.
@@ -42,47 +43,49 @@ impl<'a> Query<'a> {
     pub(crate) fn parse(query: Option<&'a str>) -> Result<Self, QueryError> {
         let mut parsed = Self::default();
         let mut rest = query.unwrap_or_default();
+        let is_plain = !is_encoded(rest);
         while !rest.is_empty() {
-            let (pair, tail) = cut(rest, b'&');
-            let (key, value) = cut(pair, b'=');
+            let (pair, tail) = cut(rest, memchr(b'&', rest.as_bytes()));
+            // Keys are so short that a plain loop beats a search.
+            let (key, value) = cut(pair, pair.bytes().position(|byte| byte == b'='));
             rest = tail;
-            match &*decode(key) {
-                "transport" => parsed.transport = Some(decode(value)),
-                "EIO" => parsed.eio = Some(decode(value)),
-                "sid" => parsed.sid = Some(decode(value)).filter(|sid| !sid.is_empty()),
-                "account" => parsed.set_account(value)?,
-                _ => {}
+            if is_plain {
+                parsed.set(key, Some(Cow::Borrowed(value)))?;
+            } else {
+                parsed.set(&decode(key).unwrap_or(NOT_UTF8), decode(value))?;
             }
         }
+        parsed.sid = parsed.sid.filter(|sid| !sid.is_empty());
         Ok(parsed)
     }
 
-    fn set_account(&mut self, value: &'a str) -> Result<(), QueryError> {
-        if self.account.is_some() {
-            return Err(QueryError::RepeatedAccount);
-        }
-        self.account = Some(decode_strict(value).ok_or(QueryError::AccountNotUtf8)?);
+    /// Sets what a key is about to a value, if that is UTF-8.
+    fn set(&mut self, key: &str, value: Option<Cow<'a, str>>) -> Result<(), QueryError> {
+        let place = match key {
+            "transport" => &mut self.transport,
+            "EIO" => &mut self.eio,
+            "sid" => &mut self.sid,
+            "account" if self.account.is_some() => return Err(QueryError::RepeatedAccount),
+            "account" if value.is_none() => return Err(QueryError::AccountNotUtf8),
+            "account" => &mut self.account,
+            _ => return Ok(()),
+        };
+        *place = value.or(Some(NOT_UTF8));
         Ok(())
     }
 }
 
-/// What stands before the first `at`, and after it. Pairs are so short that a
-/// plain loop beats the searches of `str`.
-fn cut(text: &str, at: u8) -> (&str, &str) {
-    match text.bytes().position(|byte| byte == at) {
-        Some(index) => (&text[..index], &text[index + 1..]),
-        None => (text, ""),
-    }
+/// What stands before a byte, and after it.
+fn cut(text: &str, at: Option<usize>) -> (&str, &str) {
+    at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
 }
 
-fn decode(raw: &str) -> Cow<'_, str> {
-    if !is_encoded(raw) {
-        return Cow::Borrowed(raw);
-    }
-    decode_strict(raw).unwrap_or(Cow::Borrowed("\u{fffd}"))
+fn is_encoded(text: &str) -> bool {
+    memchr2(b'%', b'+', text.as_bytes()).is_some()
 }
 
-fn decode_strict(raw: &str) -> Option<Cow<'_, str>> {
+/// None unless it is UTF-8.
+fn decode(raw: &str) -> Option<Cow<'_, str>> {
     if !is_encoded(raw) {
         return Some(Cow::Borrowed(raw));
     }
@@ -91,9 +94,8 @@ fn decode_strict(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(decoded.into_owned()))
 }
 
-fn is_encoded(raw: &str) -> bool {
-    raw.bytes().any(|byte| byte == b'%' || byte == b'+')
-}
+/// What stands for bytes that are no text.
+const NOT_UTF8: Cow<'static, str> = Cow::Borrowed("\u{fffd}");
 
 #[cfg(test)]
 mod tests {

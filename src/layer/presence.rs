@@ -70,6 +70,34 @@ impl<M> PrimacronLayer<M> {
         self.set(|settings| settings.presence.fenced = policy)
     }
 
+    /// Whether an index in Redis lists the sessions of this node; `true` by default.
+    ///
+    /// It is what others clear up by when the node dies: they remove its entries and tell each
+    /// session by [`Notice::Leave`](crate::Notice::Leave). It costs Redis PRICE.
+    ///
+    /// Without it nobody tells of the sessions of a node that died. They are found no more in the same
+    /// time as ever, because entries of dead nodes do not count; what is left of them goes when it is
+    /// read, or [expires](Self::presence_expiry). Sessions that end as they should are told of as
+    /// ever. Nodes that do and nodes that do not may be of one cluster: an account that has sessions of
+    /// both is kept in whichever way it began. In the memory of a [`Cluster`](crate::Cluster) it is
+    /// the same, and costs next to nothing either way.
+    #[must_use]
+    pub fn leave_feed(self, listed: bool) -> Self {
+        self.set(|settings| settings.presence.leave_feed = listed)
+    }
+
+    /// How long entries stay in Redis that no index lists and nobody writes again; an hour by
+    /// default, and four dead times at least. It matters without a [leave feed](Self::leave_feed).
+    ///
+    /// A node writes its own again six times as often, evenly spread. If it gets as far behind as half
+    /// of this time, the part in question does not count as written until it is, and what is not found
+    /// there is [`Uncertain`](crate::Find::Uncertain).
+    #[must_use]
+    #[track_caller]
+    pub fn presence_expiry(self, expiry: Duration) -> Self {
+        self.try_set(|settings| settings.presence.set_expiry(expiry))
+    }
+
     /// How long one command or batch may take before Redis counts as away; 1 s by default.
     #[must_use]
     #[track_caller]

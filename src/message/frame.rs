@@ -3,7 +3,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{Codec, EncodeError, Outgoing, WireKind};
 use crate::websocket;
@@ -165,6 +165,12 @@ impl Frame {
     /// binary message.
     pub(crate) fn payload(&self) -> &[u8] {
         &self.bytes[usize::from(self.header)..]
+    }
+
+    /// The same, sharing the frame's bytes.
+    pub(crate) fn into_payload(mut self) -> Bytes {
+        self.bytes.advance(usize::from(self.header));
+        self.bytes
     }
 
     /// Whether long polling can carry it: there, U+001E in a text would end the packet and begin

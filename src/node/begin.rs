@@ -46,6 +46,7 @@ impl Owner {
                 presence,
                 runtime,
                 deadline: settings.bus.deadline,
+                piece: settings.bus.piece(),
             });
         }
     }
@@ -107,6 +108,7 @@ impl Node {
             registry: Arc::clone(&self.registry),
             routes: Arc::downgrade(&self.routes),
             follows: Arc::downgrade(&self.follows),
+            feeds: Arc::downgrade(&self.feeds),
         }
     }
 

@@ -2,13 +2,14 @@ use std::sync::{Arc, Weak};
 
 use super::{
     To,
+    feed::Feeds,
     follow::Follows,
     place::place,
     route::{Letter, Routes},
     visit,
 };
 use crate::{
-    bus::{Answer, Asker, Call, Deliver, Level, Outcome, Sent, Target, Wait},
+    bus::{Answer, Asker, Call, Deliver, Fed, Level, Outcome, Sent, Target, Wait},
     connection::Registry,
     engine::CloseReason,
     message::{Frame, Outlet as _},
@@ -19,6 +20,7 @@ pub(super) struct Porter {
     pub(super) registry: Arc<Registry>,
     pub(super) routes: Weak<Routes>,
     pub(super) follows: Weak<Follows>,
+    pub(super) feeds: Weak<Feeds>,
 }
 
 impl Deliver for Porter {
@@ -68,6 +70,16 @@ impl Deliver for Porter {
                     let asked = follows.asked(&account, &followed, &follower, on);
                     asker.answer(Answer::Forward(asked.await));
                 });
+            }
+            Call::Watch(held) => {
+                if let Some(feeds) = self.feeds.upgrade() {
+                    feeds.asked(from, held);
+                }
+            }
+            Call::Feed(piece) => {
+                let feeds = self.feeds.upgrade();
+                let fed = feeds.map_or(Fed::Unwanted, |feeds| feeds.fed(from, &piece));
+                asker.answer(Answer::Fed(fed));
             }
         }
     }

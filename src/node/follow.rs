@@ -110,7 +110,7 @@ impl Handle {
         match reach.bus.ask(&found, &call, reach.deadline).await {
             Ok(Answer::Forward(Outcome::Enqueued | Outcome::Written)) => Ok(()),
             Ok(Answer::Forward(outcome)) => Err(outcome.into()),
-            Ok(Answer::Sent(_) | Answer::Closed(_)) => Err(FollowError::Unknown),
+            Ok(Answer::Sent(_) | Answer::Closed(_) | Answer::Fed(_)) => Err(FollowError::Unknown),
             Err(unreached) => Err(Outcome::from(unreached).into()),
         }
     }

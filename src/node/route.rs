@@ -64,6 +64,8 @@ pub(super) struct Reach {
     pub(super) runtime: Runtime,
     /// How long other nodes may take to answer, where the caller does not say.
     pub(super) deadline: Duration,
+    /// So many bytes at most are sent in one piece of what others can wait for.
+    pub(super) piece: usize,
 }
 
 /// Something for one session, and what is wanted.
@@ -336,7 +338,7 @@ fn outcome_of(answer: Result<Answer, Unreached>) -> Outcome {
     match answer {
         Ok(Answer::Forward(outcome)) => outcome,
         // It speaks of something else: nobody knows.
-        Ok(Answer::Sent(_) | Answer::Closed(_)) => Outcome::Unknown,
+        Ok(Answer::Sent(_) | Answer::Closed(_) | Answer::Fed(_)) => Outcome::Unknown,
         Err(unreached) => unreached.into(),
     }
 }

@@ -191,7 +191,7 @@ impl Handle {
 pub(super) fn said_sent(answer: Result<Answer, Unreached>) -> Result<Sent, Unreached> {
     match answer {
         Ok(Answer::Sent(sent)) => Ok(sent),
-        Ok(Answer::Forward(_) | Answer::Closed(_)) => Err(Unreached::Unknown),
+        Ok(Answer::Forward(_) | Answer::Closed(_) | Answer::Fed(_)) => Err(Unreached::Unknown),
         Err(unreached) => Err(unreached),
     }
 }

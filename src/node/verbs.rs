@@ -164,7 +164,7 @@ impl Handle {
 fn said_closed(answer: Result<Answer, Unreached>) -> Result<usize, Unreached> {
     match answer {
         Ok(Answer::Closed(closed)) => Ok(closed),
-        Ok(Answer::Forward(_) | Answer::Sent(_)) => Err(Unreached::Unknown),
+        Ok(Answer::Forward(_) | Answer::Sent(_) | Answer::Fed(_)) => Err(Unreached::Unknown),
         Err(unreached) => Err(unreached),
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Core {
     /// When the store was last reached.
     reached: Option<Instant>,
     alone_after: Duration,
+    /// What an epoch that ended leaves to do.
+    pending: Vec<Change>,
     /// Somebody asked for a node that is not known yet.
     stranger: bool,
     /// How others reach us.
@@ -66,7 +68,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(node: &str, periods: Periods, max_deletes: usize) -> Self {
+    pub(super) fn new(node: &str, periods: Periods, max_deletes: usize, expiry: Duration) -> Self {
+        let mut liveness = Liveness::new(periods);
+        liveness.set_expiry(expiry);
         Self {
             node: node.into(),
             epoch: 1,
@@ -80,11 +84,12 @@ impl Core {
             alone_after: periods
                 .suspect
                 .max(periods.dead.saturating_sub(periods.lease)),
+            pending: Vec::new(),
             stranger: false,
             draining: false,
             reach: None,
-            directory: Directory::new(max_deletes),
-            liveness: Liveness::new(periods),
+            directory: Directory::new(max_deletes, expiry),
+            liveness,
         }
     }
 
@@ -137,7 +142,15 @@ impl Core {
         self.is_online() && !self.registered
     }
 
-    pub(super) fn beat(&mut self) -> Beat {
+    /// The next heartbeat. It does not vouch for what may have expired.
+    pub(super) fn beat(&mut self, now: Instant) -> Beat {
+        let since = |reached| now.saturating_duration_since(reached);
+        let unheard = self.reached.map_or(Duration::ZERO, since);
+        let unheard = self.directory.has_expired(unheard);
+        if (self.directory.fall_behind(now) || unheard) && self.registered {
+            self.begin_epoch();
+        }
+        self.directory.sweep(now);
         self.seq += 1;
         Beat {
             lease: self.lease(false),
@@ -163,7 +176,7 @@ impl Core {
     }
 
     pub(super) fn handle_table(&mut self, now: Instant, table: Table) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut changes = std::mem::take(&mut self.pending);
         self.directory.set_clock(now, table.time);
         if self.online.replace(true) != Some(true) {
             if self.began {
@@ -173,16 +186,18 @@ impl Core {
             changes.push(Change::Online);
         }
         if table.buried || self.is_alone(now) {
+            self.directory.raise();
             changes.push(Change::Alone);
         }
         self.reached = Some(now);
         let expected = std::mem::replace(&mut self.registered, true);
         if expected && !table.known {
-            self.begin_epoch(&mut changes);
+            self.begin_epoch();
             changes.push(Change::Fenced);
         } else if self.directory.take_overflow() {
-            self.begin_epoch(&mut changes);
+            self.begin_epoch();
         }
+        changes.append(&mut self.pending);
         self.began = true;
         let (mut rows, mut strange) = (Vec::with_capacity(table.leases.len()), Vec::new());
         for (node, row) in table.leases {
@@ -213,8 +228,8 @@ impl Core {
         ours.map(|user| Change::Of(Event::Superseded(user)))
     }
 
-    fn begin_epoch(&mut self, changes: &mut Vec<Change>) {
-        changes.push(Change::Outlived(self.epoch));
+    fn begin_epoch(&mut self) {
+        self.pending.push(Change::Outlived(self.epoch));
         self.epoch += 1;
         self.registered = false;
         self.directory.begin_epoch();

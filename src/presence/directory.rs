@@ -1,4 +1,6 @@
+mod batch;
 mod settle;
+mod sweep;
 
 use std::{
     collections::VecDeque,
@@ -9,15 +11,15 @@ use std::{
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
+pub(super) use self::batch::Hurry;
+use self::{batch::Ghost, sweep::Pace};
 use super::{
-    job::{Gone, Job},
+    job::Gone,
     keys::{BUCKETS, bucket},
+    moves::{Log, Move},
     own::{Bucket, Clock, Own, Phase},
 };
 use crate::{error::StoreError, message::User};
-
-/// A first attempt after more than this comes too late to take the place of whatever is there.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// What became of sessions.
 #[derive(Debug)]
@@ -59,10 +61,15 @@ pub(super) struct Directory {
     overflowed: bool,
     /// The store's clock, by the last heartbeat.
     clock: Option<Clock>,
+    /// Entries of the dead that were met.
+    ghosts: Vec<Ghost>,
+    pace: Pace,
+    /// What came and went.
+    pub(super) log: Log,
 }
 
 impl Directory {
-    pub(super) fn new(max_deletes: usize) -> Self {
+    pub(super) fn new(max_deletes: usize, expiry: Duration) -> Self {
         Self {
             hasher: RandomState::default(),
             buckets: (0..BUCKETS).map(|_| Bucket::new()).collect(),
@@ -74,6 +81,9 @@ impl Directory {
             refused: Vec::new(),
             overflowed: false,
             clock: None,
+            ghosts: Vec::new(),
+            pace: Pace::new(expiry),
+            log: Log::default(),
         }
     }
 
@@ -84,23 +94,16 @@ impl Directory {
         now: Instant,
         waiter: Option<oneshot::Sender<()>>,
     ) {
-        let own = Own {
-            user: user.clone(),
-            opened: now,
-            generation: None,
-            attempted: false,
-            untold: false,
-            waiter,
-        };
+        let own = Own::new(user, now, waiter);
         let bucket = &mut self.buckets[usize::from(bucket(user.account()))];
         let older = bucket.insert(own, &self.hasher);
         if !bucket.is_lost() {
             self.queue.push_back(Fresh::Put(user.clone()));
         }
-        if older.as_ref().is_some_and(|older| older.untold)
+        if let Some(older) = &older
             && let Some(own) = bucket.get_mut(user, &self.hasher)
         {
-            own.untold = true;
+            (own.untold, own.told) = (older.untold, older.told);
         }
         if let Some(older) = older.filter(|older| older.attempted) {
             // The new one may end before it is stored, and the old entry must not stay.
@@ -114,6 +117,7 @@ impl Directory {
         let Some(own) = self.bucket_of(user).remove(user, &hasher) else {
             return false;
         };
+        self.note_end(&own);
         if own.attempted {
             self.push_delete(own.into_gone());
         }
@@ -142,6 +146,26 @@ impl Directory {
 
     pub(super) fn len(&self) -> usize {
         self.buckets.iter().map(Bucket::len).sum()
+    }
+
+    /// Those of our sessions in a bucket whose joins were told.
+    pub(super) fn told_in(&self, bucket: u8) -> Vec<Move> {
+        let all = self.buckets.get(usize::from(bucket)).into_iter();
+        let told = all.flat_map(Bucket::iter).filter_map(|own| {
+            own.told.map(|generation| Move {
+                user: own.user.clone(),
+                generation: generation.get(),
+                joined: true,
+            })
+        });
+        told.collect()
+    }
+
+    /// A session is not ours any more.
+    fn note_end(&mut self, own: &Own) {
+        if let Some(generation) = own.told {
+            self.log.push(&own.user, generation.get(), false);
+        }
     }
 
     /// Whether the server of an account was not reached.
@@ -178,6 +202,18 @@ impl Directory {
         let complete = (0..BUCKETS).filter(|b| self.buckets[usize::from(*b)].is_complete());
         let mut uncommits: Vec<u8> = complete.collect();
         self.uncommits.append(&mut uncommits);
+        for (index, bucket) in (0..BUCKETS).zip(&mut self.buckets) {
+            if !bucket.is_lost() && !self.uncommits.contains(&index) {
+                bucket.written = None;
+            }
+        }
+        self.start_over();
+    }
+
+    /// Others may have told that all of ours left: it is all written again, and told, under higher
+    /// generations.
+    pub(super) fn raise(&mut self) {
+        self.buckets.iter_mut().for_each(Bucket::raise);
         self.start_over();
     }
 
@@ -185,6 +221,9 @@ impl Directory {
     /// count any more.
     pub(super) fn begin_epoch(&mut self) {
         self.start_over();
+        for bucket in &mut self.buckets {
+            bucket.written = None;
+        }
         self.queue.clear();
         self.refused.clear();
         self.deletes = 0;
@@ -220,81 +259,6 @@ impl Directory {
         }
     }
 
-    /// What is to be done next, news first.
-    pub(super) fn take_batch(&mut self, now: Instant, epoch: u64, max: usize) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let uncommits = self.uncommits.drain(..);
-        jobs.extend(uncommits.map(|bucket| Job::Uncommit { bucket }));
-        let mut busy = [false; BUCKETS as usize];
-        while jobs.len() < max
-            && let Some(fresh) = self.queue.pop_front()
-        {
-            let job = match fresh {
-                Fresh::Put(user) => {
-                    busy[usize::from(bucket(user.account()))] = true;
-                    self.put(&user, now, epoch)
-                }
-                Fresh::Delete(gone) if self.has_lost(gone.user.account()) => {
-                    self.refused.push(gone);
-                    None
-                }
-                Fresh::Delete(gone) => {
-                    self.deletes -= 1;
-                    Some(Job::Delete(gone))
-                }
-            };
-            jobs.extend(job);
-        }
-        for index in 0..BUCKETS {
-            let place = usize::from(index);
-            while jobs.len() < max
-                && let Phase::Writing(left) = &mut self.buckets[place].phase
-                && let Some(user) = left.pop()
-            {
-                busy[place] = true;
-                jobs.extend(self.put(&user, now, epoch));
-            }
-            let bucket = &self.buckets[place];
-            let written = matches!(&bucket.phase, Phase::Writing(left) if left.is_empty());
-            let check = bucket.is_complete() && self.checks.contains(&index);
-            if !busy[place]
-                && (written || check)
-                && jobs.len() < max
-                && let Some(clock) = self.clock_of(index)
-            {
-                jobs.push(Job::Commit {
-                    bucket: index,
-                    expected: bucket.marker.clone(),
-                    epoch,
-                    sent: clock.read(now),
-                });
-            }
-        }
-        self.checks.clear();
-        jobs
-    }
-
-    /// Asks for the buckets whose server was not reached, by taking back that they are written.
-    pub(super) fn take_probes(&self) -> Vec<Job> {
-        let lost = (0..BUCKETS).filter(|bucket| self.buckets[usize::from(*bucket)].is_lost());
-        lost.map(|bucket| Job::Uncommit { bucket }).collect()
-    }
-
-    fn put(&mut self, user: &User, now: Instant, epoch: u64) -> Option<Job> {
-        let clock = self.clock_of(bucket(user.account()))?;
-        let hasher = self.hasher.clone();
-        let own = self.bucket_of(user).get_mut(user, &hasher)?;
-        let first = !std::mem::replace(&mut own.attempted, true);
-        let age = now.saturating_duration_since(own.opened);
-        Some(Job::Put {
-            user: user.clone(),
-            epoch,
-            generation: own.generation.unwrap_or_else(|| clock.read(own.opened)),
-            force: first && age < FRESH,
-            sent: clock.read(now),
-        })
-    }
-
     /// Nobody is to wait for what is not stored yet: who it is.
     pub(super) fn release_waiters(&mut self) -> Vec<User> {
         let hasher = self.hasher.clone();
@@ -324,7 +288,9 @@ impl Directory {
             same && own.generation.is_none_or(|own| own < generation)
         };
         let user = older.then(|| own.user.clone())?;
-        bucket.remove(&user, &hasher).map(|own| own.user)
+        let own = bucket.remove(&user, &hasher)?;
+        self.note_end(&own);
+        Some(own.user)
     }
 
     /// From now on nothing is stored; what ended is still removed.

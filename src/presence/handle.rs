@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Census, Find, Life, NodeInfo, PresenceState, PresenceTask, Sessions, Uncertain,
     core::{Change, Core},
-    job::Lookup,
+    job::{Lookup, Terms},
     keys::{Keys, member},
     liveness::Periods,
     memory::Memory,
@@ -101,7 +101,8 @@ impl Presence {
             suspect: settings.suspect,
             dead: settings.dead,
         };
-        let mut core = Core::new(node, periods, settings.backlog);
+        let expiry = Terms::of(&settings).expiry;
+        let mut core = Core::new(node, periods, settings.backlog, expiry);
         core.set_checks(store.checks());
         core.reach.clone_from(&settings.reach);
         let shared = Arc::new(Shared {
@@ -372,7 +373,7 @@ impl Presence {
         notices: Noticeboard,
         close: Close,
     ) -> (Self, PresenceTask) {
-        let store = Arc::new(memory.with_patience(settings.command_timeout));
+        let store = Arc::new(memory.with(settings.command_timeout, Terms::of(&settings)));
         Self::pair(node, store, settings, notices, close)
     }
 
@@ -385,7 +386,12 @@ impl Presence {
         notices: Noticeboard,
         close: Close,
     ) -> (Self, PresenceTask) {
-        let store = super::redis::open(redis, &settings.namespace, settings.command_timeout);
+        let store = super::redis::open(
+            redis,
+            &settings.namespace,
+            settings.command_timeout,
+            Terms::of(&settings),
+        );
         Self::pair(node, store, settings, notices, close)
     }
 }

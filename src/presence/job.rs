@@ -1,11 +1,15 @@
 //! What is asked of a store, and what it answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::value::Lease;
-use crate::message::User;
+use crate::{config::PresenceSettings, message::User};
 
-/// One write, in one bucket. All of them can be repeated.
+/// Entries last for so many dead times at least.
+const DEAD_TIMES: u32 = 4;
+
+/// One write, in one bucket. All of them can be repeated. In one batch all that is for a bucket is of
+/// one epoch and was sent at the same time.
 #[derive(Clone, Debug)]
 pub(super) enum Job {
     /// Stores an entry of ours.
@@ -19,7 +23,14 @@ pub(super) enum Job {
         sent: u64,
     },
     /// Removes an entry if it is still this connection's.
-    Delete(Gone),
+    Delete { gone: Gone, epoch: u64 },
+    /// Removes an entry of a node that is dead and was cleared up after, if it is still the same and
+    /// only waits for the end of its time.
+    Prune {
+        account: Box<str>,
+        session: Box<str>,
+        entry: Box<str>,
+    },
     /// Says that all our part of a bucket is written, if its marker is still `expected`.
     Commit {
         bucket: u8,
@@ -42,6 +53,49 @@ pub(super) struct Gone {
     pub(super) untold: bool,
     /// It may have been removed already, and nobody was told.
     pub(super) again: bool,
+    /// The index of the node may list it.
+    pub(super) listed: bool,
+}
+
+/// How entries are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Whether an index lists all of this node's, for who clears up after it.
+    pub(super) listed: bool,
+    /// How long the entries of an account stay that nobody writes again, where they expire.
+    pub(super) expiry: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            listed: true,
+            expiry: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Terms {
+    /// An entry outlasts every node that is only slow.
+    pub(super) fn of(settings: &PresenceSettings) -> Self {
+        Self {
+            listed: settings.leave_feed,
+            expiry: settings.expiry.max(settings.dead * DEAD_TIMES),
+        }
+    }
+
+    pub(super) fn millis(&self) -> u64 {
+        u64::try_from(self.expiry.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// How an entry is kept: one that does not expire is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The index of its node lists it.
+    pub(super) listed: bool,
+    /// It is gone after a while unless it is written again.
+    pub(super) expiring: bool,
 }
 
 /// What became of a [`Job`].
@@ -56,6 +110,7 @@ pub(super) enum Reply {
         lost: bool,
         /// The sessions that follow this one.
         followers: Vec<String>,
+        kept: Kept,
     },
     Delete {
         marker: Option<Arc<str>>,
@@ -68,6 +123,7 @@ pub(super) enum Reply {
         time: u64,
     },
     Uncommit,
+    Prune,
     /// It came so late that its sender has given it up; nothing was done.
     Late {
         /// The store's clock, in microseconds.

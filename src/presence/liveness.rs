@@ -10,7 +10,8 @@ use crate::reach::Reach;
 /// So many peers must be known before most of them standing still is taken for Redis' fault.
 const CROWD: usize = 4;
 
-/// After so many dead times a node that left no lease is forgotten.
+/// After so many dead times a node that left no lease is forgotten, and no sooner than its entries
+/// have expired.
 const MEMORY: u32 = 16;
 
 /// What an observer thinks of a node.
@@ -77,6 +78,8 @@ pub(super) struct Liveness {
     unsettled_until: Duration,
     /// Nodes whose rows cannot be read.
     strange: HashMap<Arc<str>, Strange>,
+    /// How long entries of a dead node may stay.
+    expiry: Duration,
 }
 
 /// A row that cannot be read, of a later version perhaps.
@@ -113,7 +116,12 @@ impl Liveness {
             reached: None,
             unsettled_until: periods.suspect,
             strange: HashMap::new(),
+            expiry: Duration::ZERO,
         }
+    }
+
+    pub(super) const fn set_expiry(&mut self, expiry: Duration) {
+        self.expiry = expiry;
     }
 
     /// These rows of the table that was just read make no sense: whose are new. Who moves lives,
@@ -174,14 +182,16 @@ impl Liveness {
                 }
             }
         }
-        let forget = self.observed.saturating_sub(self.periods.dead * MEMORY);
+        let forget = self.observed;
+        let forget = forget.saturating_sub(self.periods.dead * MEMORY + self.expiry);
         self.peers
             .retain(|_, peer| peer.listed || peer.moved >= forget);
     }
 
-    /// An entry names a node that no table had.
+    /// An entry names a node that no table had, or had in that epoch.
     pub(super) fn handle_rumour(&mut self, node: &Arc<str>, epoch: u64) {
-        if !self.peers.contains_key(node) {
+        let known = self.peers.get(node);
+        if known.is_none_or(|peer| !peer.listed && peer.lease.epoch < epoch) {
             let lease = Lease {
                 epoch,
                 seq: 0,
@@ -205,6 +215,16 @@ impl Liveness {
     pub(super) fn verdict(&self, node: &str, now: Instant) -> Option<Verdict> {
         let peer = self.peers.get(node)?;
         Some(peer.verdict(self.clock(now), self.dead_after(now), &self.periods))
+    }
+
+    /// Whether nobody cares for an entry of this epoch any more: the node is dead and was cleared up
+    /// after, or it has gone on to another epoch.
+    pub(super) fn has_left(&self, node: &str, epoch: u64) -> bool {
+        let peer = self.peers.get(node);
+        peer.is_some_and(|peer| match peer.lease.dead {
+            true => !peer.listed && peer.lease.epoch >= epoch,
+            false => peer.listed && peer.lease.epoch > epoch,
+        })
     }
 
     /// The node that is not dead, can be reached, and whose id begins like this.

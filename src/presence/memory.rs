@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use self::part::Part;
 use super::{
-    job::{Beat, Gone, Job, Lookup, Reply, Table},
+    job::{Beat, Gone, Job, Lookup, Reply, Table, Terms},
     keys::bucket,
     liveness::Corpse,
     store::{Later, Reaped, Store, Written},
@@ -35,6 +35,7 @@ pub(crate) struct Memory {
     access: Access,
     /// How long a store may take that is stalled.
     patience: Duration,
+    terms: Terms,
 }
 
 struct Data {
@@ -61,8 +62,13 @@ impl Memory {
         }
     }
 
-    pub(super) fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// For a node that waits so long and keeps its entries so.
+    pub(super) fn with(self, patience: Duration, terms: Terms) -> Self {
+        Self {
+            patience,
+            terms,
+            ..self
+        }
     }
 
     /// Loses everything, as a restart without persistence does.
@@ -104,7 +110,10 @@ impl Memory {
 
     pub(super) fn write_now(&self, node: &str, jobs: &[Job]) -> Result<Written, StoreError> {
         let mut data = self.lock()?;
-        Ok(jobs.iter().map(|job| Ok(data.apply(node, job))).collect())
+        Ok(jobs
+            .iter()
+            .map(|job| Ok(data.apply(node, job, &self.terms)))
+            .collect())
     }
 
     pub(super) fn find_now(
@@ -113,8 +122,8 @@ impl Memory {
         session: &str,
         full: bool,
     ) -> Result<Lookup, StoreError> {
-        let data = self.lock()?;
-        let Some(part) = data.buckets.get(&bucket(account)) else {
+        let mut data = self.lock()?;
+        let Some(part) = data.part_of(account) else {
             return Ok(Lookup::default());
         };
         let value = part.entry(account, session);
@@ -130,8 +139,8 @@ impl Memory {
     }
 
     pub(super) fn sessions_now(&self, account: &str) -> Result<Lookup, StoreError> {
-        let data = self.lock()?;
-        let part = data.buckets.get(&bucket(account));
+        let mut data = self.lock()?;
+        let part = data.part_of(account);
         Ok(part.map_or_else(Lookup::default, |part| {
             part.lookup(part.of_account(account))
         }))
@@ -194,7 +203,7 @@ impl Memory {
 }
 
 impl Data {
-    fn apply(&mut self, node: &str, job: &Job) -> Reply {
+    fn apply(&mut self, node: &str, job: &Job, terms: &Terms) -> Reply {
         let time = self.time();
         match job {
             Job::Put {
@@ -213,12 +222,27 @@ impl Data {
                     generation: *generation,
                     force: *force,
                     time,
+                    terms: *terms,
                 };
                 part.put(node, user, &wish, marker)
             }
-            Job::Delete(Gone { user, .. }) => {
+            Job::Delete {
+                gone: Gone { user, .. },
+                ..
+            } => {
                 let part = self.buckets.entry(bucket(user.account())).or_default();
+                part.expire(user.account(), time);
                 part.delete(node, user)
+            }
+            Job::Prune {
+                account,
+                session,
+                entry,
+            } => {
+                if let Some(part) = self.part_of(account) {
+                    part.prune(account, session, entry);
+                }
+                Reply::Prune
             }
             Job::Commit {
                 bucket,
@@ -253,6 +277,14 @@ impl Data {
             format!("m{markers}").into()
         });
         (part, marker)
+    }
+
+    /// What there is of an account's bucket, without what has expired.
+    fn part_of(&mut self, account: &str) -> Option<&mut Part> {
+        let time = self.time();
+        let part = self.buckets.get_mut(&bucket(account))?;
+        part.expire(account, time);
+        Some(part)
     }
 
     /// In microseconds; never 0.

@@ -28,6 +28,7 @@ mod job;
 mod keys;
 mod liveness;
 mod memory;
+mod moves;
 mod own;
 mod peers;
 #[cfg(feature = "redis")]
@@ -43,6 +44,7 @@ pub use self::types::{Find, Located, Movement, NodeInfo, PresenceState, Sessions
 pub(crate) use self::{
     handle::{Close, Presence},
     memory::Memory,
+    moves::{Move, Moves},
     task::PresenceTask,
     types::{Census, Life},
 };

@@ -1,5 +1,6 @@
 use std::{
     hash::BuildHasher,
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,15 +19,50 @@ pub(super) struct Own {
     pub(super) opened: Instant,
     /// Known once it was stored.
     pub(super) generation: Option<u64>,
+    /// The generation of the last join of the session that was told.
+    pub(super) told: Option<NonZeroU64>,
     /// Whether it may be stored.
     pub(super) attempted: bool,
     /// Whether somebody may have lost it to us and not know.
     pub(super) untold: bool,
+    /// Whether the index of the node may list it.
+    pub(super) listed: bool,
+    /// Whether it is gone after a while unless it is written again.
+    pub(super) expiring: bool,
     /// Hears when it is stored.
     pub(super) waiter: Option<oneshot::Sender<()>>,
 }
 
+/// Within this time after it began, a first attempt takes the place of whatever is there. In that
+/// case its generation is of that time too.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
 impl Own {
+    /// A connection that begins.
+    pub(super) fn new(user: &User, now: Instant, waiter: Option<oneshot::Sender<()>>) -> Self {
+        Self {
+            user: user.clone(),
+            opened: now,
+            generation: None,
+            told: None,
+            attempted: false,
+            untold: false,
+            listed: true,
+            expiring: false,
+            waiter,
+        }
+    }
+
+    /// Others may have told that it left: a join above that generation overrides it. Who took the
+    /// session over meanwhile is above that too.
+    fn raise(&mut self) {
+        match &mut self.generation {
+            Some(generation) => *generation += 1,
+            None if self.attempted => self.opened += FRESH,
+            None => {}
+        }
+    }
+
     /// What is to be removed of it.
     pub(super) fn into_gone(self) -> Gone {
         Gone {
@@ -34,6 +70,7 @@ impl Own {
             generation: self.generation,
             untold: self.untold,
             again: false,
+            listed: self.listed,
         }
     }
 }
@@ -46,6 +83,21 @@ pub(super) struct Bucket {
     pub(super) phase: Phase,
     /// The clock of its server, once that told it.
     pub(super) clock: Option<Clock>,
+    /// Since when all of it was written, while the store may say that it is.
+    pub(super) written: Option<Instant>,
+    /// What is to be written again before it expires.
+    pub(super) sweep: Option<Sweep>,
+}
+
+/// One round through what expires.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) began: Instant,
+    /// How many there were.
+    pub(super) count: usize,
+    pub(super) left: Vec<User>,
+    /// So many may still wait.
+    pub(super) spare: usize,
 }
 
 /// The store's clock in microseconds, as it was at an instant of ours, or a little later.
@@ -90,6 +142,8 @@ impl Bucket {
             marker: None,
             phase: Phase::Writing(Vec::new()),
             clock: None,
+            written: None,
+            sweep: None,
         }
     }
 
@@ -109,6 +163,12 @@ impl Bucket {
     pub(super) fn start_over(&mut self) {
         let users = self.sessions.iter().map(|own| own.user.clone());
         self.phase = Phase::Writing(users.collect());
+        self.sweep = None;
+    }
+
+    /// The generations of all of it are raised.
+    pub(super) fn raise(&mut self) {
+        self.sessions.iter_mut().for_each(Own::raise);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Own> {

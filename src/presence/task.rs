@@ -4,11 +4,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     core::Change,
-    directory::Event,
+    directory::{Event, Hurry},
     handle::{Shared, now},
     job::{Job, eviction},
     keys::BUCKETS,
@@ -24,8 +24,18 @@ pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest time between two attempts.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How long the first write waits for others.
+/// How long what is to be stored waits for others to come along.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// The same where there was something to write just before: more is to come.
+const GATHER_MORE: Duration = Duration::from_millis(4);
+
+/// So long is just before.
+const JUST_BEFORE: Duration = Duration::from_millis(20);
+
+/// How long what ended waits, if nothing is to be stored. Nobody waits for it, and what is sent to it
+/// meanwhile is answered by its node.
+const GATHER_ENDED: Duration = Duration::from_millis(8);
 
 /// How often there is a look for something to clear up, in leases.
 const ROUND: u32 = 4;
@@ -66,7 +76,7 @@ impl PresenceTask {
         loop {
             let (node, beat) = {
                 let mut core = self.shared.core.lock();
-                (Arc::clone(core.node()), core.beat())
+                (Arc::clone(core.node()), core.beat(now()))
             };
             let table = self.shared.store.beat(&node, &beat).await;
             let (changes, wait) = {
@@ -104,11 +114,41 @@ impl PresenceTask {
     }
 
     async fn writes(&self) {
+        let mut before = None;
         loop {
-            if !self.write_batch().await {
-                self.shared.news.notified().await;
-                // Whoever comes right behind goes along.
-                sleep(GATHER).await;
+            self.shared.news.notified().await;
+            loop {
+                self.gather(before).await;
+                if !self.write_batch().await {
+                    break;
+                }
+                before = Some(Instant::now());
+                if !self.shared.core.lock().directory.has_more() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whoever comes right behind goes along.
+    async fn gather(&self, before: Option<Instant>) {
+        let began = Instant::now();
+        let busy = before.is_some_and(|before| began - before < JUST_BEFORE);
+        loop {
+            let hurry = (self.shared.core.lock().directory).hurry(self.shared.settings.batch);
+            let wait = match hurry {
+                Hurry::Much => return,
+                Hurry::Some if busy => GATHER_MORE,
+                Hurry::Some => GATHER,
+                Hurry::Little => GATHER_ENDED,
+            };
+            let until = began + wait;
+            if hurry == Hurry::Some || until <= Instant::now() {
+                return sleep_until(until).await;
+            }
+            tokio::select! {
+                () = sleep_until(until) => return,
+                () = self.shared.news.notified() => {}
             }
         }
     }

@@ -41,25 +41,30 @@ pub(crate) struct Census {
     pub(crate) complete: bool,
 }
 
-/// A session of a watched account came or went.
+/// A session came or went that is watched: see [`Handle::watch`](crate::Handle::watch).
 ///
-/// Session and generation are a key: what was heard with it before is the same again.
+/// Account, session and generation are a key: what was heard with it before is the same again. A
+/// join of a higher generation overrides a leave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Movement {
     /// It is connected, or another connection has taken it over.
     #[non_exhaustive]
     Join {
+        /// Whose session it is.
+        account: Box<str>,
         /// The session.
         session: Box<str>,
         /// The node that it is connected to.
         node: Box<str>,
-        /// Raised whenever the session is taken over. A join of a higher one overrides a leave.
+        /// Raised whenever the session is taken over.
         generation: u64,
     },
     /// It is connected nowhere any more.
     #[non_exhaustive]
     Leave {
+        /// Whose session it was.
+        account: Box<str>,
         /// The session.
         session: Box<str>,
         /// The generation that it had.

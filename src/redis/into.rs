@@ -1,4 +1,4 @@
-use super::link::Pool;
+use super::pool::Pool;
 use crate::config::ConfigError;
 
 /// Where nodes meet: a pool of connections to Redis.
@@ -18,6 +18,38 @@ impl std::fmt::Debug for Redis {
 /// What [`PrimacronLayer::new`](crate::PrimacronLayer::new) takes: a pool of `deadpool-redis`, its
 /// config, or a URL; with the features `redis-cluster` and `redis-sentinel` those of a Cluster and
 /// of Sentinel, and a list of URLs for a Cluster.
+///
+/// # Rights
+///
+/// Where users of Redis have rights (ACL), `~{NAMESPACE:* +@read +@write +@scripting +@connection
+/// -@dangerous +time` is enough; with `+info` a policy that loses keys is told of, and on a Cluster
+/// `+cluster|slots` has to be there. What is denied is told as presence or bus that is offline.
+///
+/// # TLS
+///
+/// With the feature `redis-tls`, `rediss://` trusts the authorities that the system trusts, or, where
+/// the environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` are set, those found there, so that
+/// an authority of one's own needs no code. Name and certificate of the server are always checked.
+/// A pool of one server may bring its own authority, and a certificate to show:
+///
+/// ```
+/// # #[cfg(feature = "redis-tls")]
+/// # fn layer(pem: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+/// use deadpool_redis::{Manager, Pool, Runtime, redis};
+/// use primacron::PrimacronLayer;
+///
+/// let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem) };
+/// let client = redis::Client::build_with_tls("rediss://redis.example/", certificates)?;
+/// let manager = Manager::new(client.get_connection_info().clone())?;
+/// let pool = Pool::builder(manager).runtime(Runtime::Tokio1).build()?;
+/// let layer = PrimacronLayer::new(pool);
+/// # drop(layer);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The cryptography is that which the application installed as the default of rustls; if there is
+/// none when the first connection is made, `ring` becomes it.
 pub trait IntoRedis: sealed::Sealed {
     /// Makes it. Nothing is connected yet.
     ///
@@ -81,8 +113,17 @@ impl sealed::Sealed for &str {}
 /// One URL: `redis://` or, with the feature `redis-tls`, `rediss://`.
 impl IntoRedis for &str {
     fn into_redis(self) -> Result<Redis, ConfigError> {
+        check_scheme(self)?;
         deadpool_redis::Config::from_url(self).into_redis()
     }
+}
+
+fn check_scheme(url: &str) -> Result<(), ConfigError> {
+    if cfg!(not(feature = "redis-tls")) && url.starts_with("rediss:") {
+        let problem = "must not be rediss:// without the feature redis-tls";
+        return Err(ConfigError::new("redis", problem));
+    }
+    Ok(())
 }
 
 impl sealed::Sealed for String {}
@@ -103,6 +144,29 @@ impl IntoRedis for Vec<String> {
         if self.is_empty() {
             return Err(unusable(()));
         }
+        self.iter().try_for_each(|url| check_scheme(url))?;
         deadpool_redis::cluster::Config::from_urls(self).into_redis()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_makes_no_sense_is_refused() {
+        for address in ["", "redis", "http://127.0.0.1/"] {
+            let refused = address.into_redis().unwrap_err();
+            assert_eq!(refused.setting(), "redis", "{address}");
+        }
+    }
+
+    #[test]
+    fn tls_needs_its_feature_and_says_so() {
+        let made = "rediss://127.0.0.1/".into_redis();
+        match made {
+            Ok(_) => assert!(cfg!(feature = "redis-tls")),
+            Err(error) => assert!(error.to_string().contains("the feature redis-tls")),
+        }
     }
 }

@@ -1,5 +1,3 @@
-#[cfg(feature = "redis-cluster")]
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "redis-cluster")]
@@ -10,75 +8,73 @@ use deadpool_redis::redis::{
 };
 #[cfg(feature = "redis-cluster")]
 use futures_util::future::join_all;
-use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Redis, Script};
+use super::{Redis, Script, pool::Source, wire::Wire};
+#[cfg(feature = "redis-cluster")]
+use super::{
+    lanes::{Lane, Lanes},
+    wire::Numbered,
+};
 use crate::error::StoreError;
 
-/// A pool of any kind.
-#[derive(Clone)]
-pub(super) enum Pool {
-    Single(deadpool_redis::Pool),
-    #[cfg(feature = "redis-cluster")]
-    Cluster(deadpool_redis::cluster::Pool),
-    #[cfg(feature = "redis-sentinel")]
-    Sentinel(deadpool_redis::sentinel::Pool),
-}
-
-/// A connection of any kind. Clones share it.
-#[derive(Clone)]
-enum Connection {
-    Single(MultiplexedConnection),
-    #[cfg(feature = "redis-cluster")]
-    Cluster(ClusterConnection),
-}
-
-/// The one connection of a node, taken out of the pool, and made anew when it breaks.
+/// A node's way to Redis: a connection taken out of the pool, and made anew when it breaks. To a
+/// Cluster there are several, so that a server that is lost holds up nobody but itself.
 ///
 /// Every call ends within the command timeout.
 pub(crate) struct Link {
-    pool: Pool,
+    way: Way,
     scripts: Vec<Script>,
     timeout: Duration,
-    connection: Mutex<Option<Connection>>,
-    /// One at a time connects.
-    connecting: tokio::sync::Mutex<()>,
-    /// Calls in a row that no server of a Cluster answered.
-    #[cfg(feature = "redis-cluster")]
-    unanswered: AtomicUsize,
 }
 
-/// After so many calls in a row without an answer, a connection to a Cluster is given up.
-#[cfg(feature = "redis-cluster")]
-const MAX_UNANSWERED: usize = 2;
+enum Way {
+    One(Wire<MultiplexedConnection>),
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Lanes),
+}
 
 impl Link {
     /// Nothing is connected yet. The scripts are those that calls name.
     pub(crate) fn new(redis: Redis, scripts: Vec<Script>, timeout: Duration) -> Self {
+        let way = match redis.pool.source(timeout) {
+            Source::One(make) => Way::One(Wire::new(make, timeout)),
+            #[cfg(feature = "redis-cluster")]
+            Source::Cluster(make) => Way::Cluster(Lanes::new(&make, timeout)),
+        };
         Self {
-            pool: redis.pool,
+            way,
             scripts,
             timeout,
-            connection: Mutex::new(None),
-            connecting: tokio::sync::Mutex::new(()),
-            #[cfg(feature = "redis-cluster")]
-            unanswered: AtomicUsize::new(0),
         }
     }
 
     /// Whether what is asked is spread over several servers, of which each can be lost alone.
     pub(crate) const fn is_cluster(&self) -> bool {
         #[cfg(feature = "redis-cluster")]
-        return matches!(self.pool, Pool::Cluster(_));
+        return matches!(self.way, Way::Cluster(_));
         #[cfg(not(feature = "redis-cluster"))]
         false
     }
 
     /// The next call makes a new connection: this one may be bound to servers that are none any
-    /// more. Where there is one server, a call that does not reach it does the same.
+    /// more. Where there is one server, a call that does not reach it does the same. A connection
+    /// to a Cluster that answers is kept.
     pub(crate) fn reconnect(&self) {
-        *self.connection.lock() = None;
+        match &self.way {
+            Way::One(wire) => wire.reconnect(),
+            #[cfg(feature = "redis-cluster")]
+            Way::Cluster(lanes) => lanes.reconnect(),
+        }
+    }
+
+    /// The next call makes a new connection, whatever became of the last one.
+    pub(crate) fn disconnect(&self) {
+        match &self.way {
+            Way::One(wire) => wire.reconnect(),
+            #[cfg(feature = "redis-cluster")]
+            Way::Cluster(lanes) => lanes.disconnect(),
+        }
     }
 
     /// Calls one script or command.
@@ -102,24 +98,18 @@ impl Link {
         calls: Vec<Cmd>,
     ) -> Result<Vec<Result<Value, StoreError>>, StoreError> {
         let deadline = Instant::now() + self.timeout;
-        let connected = in_time(deadline, self.connect()).await;
-        match connected.map_err(|error| self.lost(&error))? {
-            Connection::Single(connection) => {
-                let sent = in_time(deadline, self.send(connection, &calls)).await;
+        match &self.way {
+            Way::One(wire) => {
+                let sent = in_time(deadline, self.send(wire, &calls)).await;
                 let results = sent.map_err(|error| self.lost(&error))?;
                 let results = results.into_iter().map(sort_out).map(refused_or_lost);
                 let results: Result<_, _> = results.collect();
                 results.inspect_err(|_| self.reconnect())
             }
             #[cfg(feature = "redis-cluster")]
-            Connection::Cluster(connection) => {
-                let each = calls.iter().map(|call| {
-                    let sent = self.send_one(connection.clone(), call);
-                    async move { sort_out(in_time(deadline, sent).await) }
-                });
-                let results = join_all(each).await;
-                self.note_answers(&results);
-                Ok(results)
+            Way::Cluster(lanes) => {
+                lanes.look_up(deadline).await;
+                Ok(self.call_lanes(lanes, deadline, &calls).await)
             }
         }
     }
@@ -127,10 +117,11 @@ impl Link {
     /// Calls one script or command, and tells what surely was not done.
     pub(crate) async fn call_once(&self, call: &Cmd) -> Result<Value, CallError> {
         let deadline = Instant::now() + self.timeout;
-        let connected = in_time(deadline, self.connect()).await;
-        match connected.map_err(|error| CallError::Surely(self.lost(&error)))? {
-            Connection::Single(connection) => {
-                let called = in_time(deadline, self.send_one(connection, call)).await;
+        match &self.way {
+            Way::One(wire) => {
+                let connected = in_time(deadline, wire.connect()).await;
+                let over = connected.map_err(|error| CallError::Surely(self.lost(&error)))?;
+                let called = in_time(deadline, self.send_one(over.connection, call)).await;
                 called.map_err(|error| match blame(&error) {
                     refused @ StoreError::Refused(_) => CallError::Surely(refused),
                     // It has said so itself.
@@ -141,20 +132,74 @@ impl Link {
                 })
             }
             #[cfg(feature = "redis-cluster")]
-            Connection::Cluster(connection) => {
-                let called = in_time(deadline, self.send_one(connection, call)).await;
+            Way::Cluster(lanes) => {
+                lanes.look_up(deadline).await;
+                let lane = lanes.lane(call);
+                let connected = in_time(deadline, lanes.connect(lane)).await;
+                let over = connected.map_err(|error| CallError::Surely(unreachable_for(&error)))?;
+                let called = self.call_over(lanes, deadline, (lane, &over), call).await;
                 // It was tried more than once, and this is the last error only.
-                called.map_err(|error| CallError::Perhaps(self.lost(&error)))
+                called.map_err(|error| CallError::Perhaps(unreachable_for(&error)))
             }
         }
+    }
+
+    /// The servers of a Cluster do not wait for each other. Calls of one server keep their order.
+    #[cfg(feature = "redis-cluster")]
+    async fn call_lanes(
+        &self,
+        lanes: &Lanes,
+        deadline: Instant,
+        calls: &[Cmd],
+    ) -> Vec<Result<Value, StoreError>> {
+        let mut groups: Vec<(Lane, Vec<usize>)> = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            let lane = lanes.lane(call);
+            match groups.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, group)) => group.push(index),
+                None => groups.push((lane, vec![index])),
+            }
+        }
+        let each = groups.into_iter().map(async |(lane, group)| {
+            let connected = in_time(deadline, lanes.connect(lane)).await;
+            let each = group.into_iter().map(async |index| {
+                let called = match &connected {
+                    Ok(over) => {
+                        let over = (lane, over);
+                        self.call_over(lanes, deadline, over, &calls[index]).await
+                    }
+                    Err(error) => Err(error.clone()),
+                };
+                (index, sort_out(called))
+            });
+            join_all(each).await
+        });
+        let mut results = join_all(each).await.concat();
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    #[cfg(feature = "redis-cluster")]
+    async fn call_over(
+        &self,
+        lanes: &Lanes,
+        deadline: Instant,
+        (lane, over): (Lane, &Numbered<ClusterConnection>),
+        call: &Cmd,
+    ) -> RedisResult<Value> {
+        let called = in_time(deadline, self.send_one(over.connection.clone(), call)).await;
+        let lost = |error| matches!(blame(error), StoreError::Unreachable(_));
+        lanes.note(lane, over, !called.as_ref().is_err_and(lost));
+        called
     }
 
     /// One server runs a pipeline in order.
     async fn send(
         &self,
-        mut connection: MultiplexedConnection,
+        wire: &Wire<MultiplexedConnection>,
         calls: &[Cmd],
     ) -> RedisResult<Vec<RedisResult<Value>>> {
+        let mut connection = wire.connect().await?.connection;
         let results = pipeline(calls.iter().cloned())
             .query_async::<Vec<RedisResult<Value>>>(&mut connection)
             .await?;
@@ -178,7 +223,6 @@ impl Link {
         Ok(both.map(known).collect())
     }
 
-    /// The servers of a Cluster do not wait for each other.
     async fn send_one(
         &self,
         mut connection: impl ConnectionLike + Send,
@@ -197,70 +241,9 @@ impl Link {
         known.unwrap_or_else(|| call.clone())
     }
 
-    /// On one connection a lost server can come to stall all others: then a new one helps.
-    #[cfg(feature = "redis-cluster")]
-    fn note_answers(&self, results: &[Result<Value, StoreError>]) {
-        let is_answer = |result: &Result<_, _>| !matches!(result, Err(StoreError::Unreachable(_)));
-        if results.iter().any(is_answer) {
-            self.unanswered.store(0, Ordering::Relaxed);
-        } else if self.unanswered.fetch_add(results.len(), Ordering::Relaxed) >= MAX_UNANSWERED {
-            self.reconnect();
-        }
-    }
-
-    async fn connect(&self) -> RedisResult<Connection> {
-        if let Some(connection) = self.connection.lock().clone() {
-            return Ok(connection);
-        }
-        let _one = self.connecting.lock().await;
-        if let Some(connection) = self.connection.lock().clone() {
-            return Ok(connection);
-        }
-        let mut connection = self.pool.take().await?;
-        connection.wait_for(self.timeout);
-        #[cfg(feature = "redis-cluster")]
-        self.unanswered.store(0, Ordering::Relaxed);
-        *self.connection.lock() = Some(connection.clone());
-        Ok(connection)
-    }
-
     fn lost(&self, error: &RedisError) -> StoreError {
         self.reconnect();
         unreachable_for(error)
-    }
-}
-
-impl Pool {
-    async fn take(&self) -> RedisResult<Connection> {
-        match self {
-            Self::Single(pool) => {
-                let taken = pool.get().await.map_err(from_pool)?;
-                Ok(Connection::Single(deadpool_redis::Connection::take(taken)))
-            }
-            #[cfg(feature = "redis-sentinel")]
-            Self::Sentinel(pool) => {
-                let taken = pool.get().await.map_err(from_pool)?;
-                let taken = deadpool_redis::sentinel::Connection::take(taken);
-                Ok(Connection::Single(taken))
-            }
-            #[cfg(feature = "redis-cluster")]
-            Self::Cluster(pool) => {
-                let taken = pool.get().await.map_err(from_pool)?;
-                let taken = deadpool_redis::cluster::Connection::take(taken);
-                Ok(Connection::Cluster(taken))
-            }
-        }
-    }
-}
-
-impl Connection {
-    /// How long a call takes is ours to say, where the connection has a time of its own.
-    fn wait_for(&mut self, timeout: Duration) {
-        match self {
-            Self::Single(connection) => connection.set_response_timeout(timeout),
-            #[cfg(feature = "redis-cluster")]
-            Self::Cluster(_) => {}
-        }
     }
 }
 
@@ -305,11 +288,14 @@ fn sort_out(result: RedisResult<Value>) -> Result<Value, StoreError> {
 }
 
 fn blame(error: &RedisError) -> StoreError {
-    match error.code() {
-        Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => {
-            StoreError::Refused(error.to_string().into())
-        }
-        _ => unreachable_for(error),
+    blame_for(error.code(), error.to_string())
+}
+
+/// What a script of ours heard of a command and handed on.
+pub(crate) fn blame_for(code: Option<&str>, text: String) -> StoreError {
+    match code {
+        Some("WRONGTYPE" | "ERR" | "NOPERM" | "OOM") => StoreError::Refused(text.into()),
+        _ => StoreError::Unreachable(text.into()),
     }
 }
 
@@ -325,11 +311,4 @@ fn refused_or_lost(
 
 fn unreachable_for(error: &RedisError) -> StoreError {
     StoreError::Unreachable(error.to_string().into())
-}
-
-fn from_pool(error: deadpool_redis::PoolError) -> RedisError {
-    match error {
-        deadpool_redis::PoolError::Backend(error) => error,
-        other => std::io::Error::other(other.to_string()).into(),
-    }
 }

@@ -36,14 +36,11 @@ impl<M: MakeHandler> Shared<M> {
         let listing = list(&self.endpoint, &connection, true);
         let make = Arc::clone(&self.make);
         tokio::spawn(Driver::<M, Socket>::new(connection, make, handler, None));
-        let mut response = respond::packets(body);
+        let mut response = respond::packets(body.into());
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
-        match listing {
-            Some(listing) => Next::Wait(listing, response),
-            None => Next::Answer(response),
-        }
+        Next::answer_after(listing, response)
     }
 
     pub(super) fn open_websocket<B>(
@@ -82,10 +79,7 @@ impl<M: MakeHandler> Shared<M> {
             }
         });
         let answer = respond::websocket(answer);
-        Ok(match first {
-            Some(listing) => Next::Wait(listing, answer),
-            None => Next::Answer(answer),
-        })
+        Ok(Next::answer_after(first, answer))
     }
 
     /// A second websocket is answered too, and closed at once: a client that is refused with a
@@ -115,7 +109,7 @@ impl<M: MakeHandler> Shared<M> {
                 drop(timeout(patience, goodbye).await);
             }
         });
-        Ok(Next::Answer(respond::websocket(answer)))
+        Ok(Next::answer(respond::websocket(answer)))
     }
 
     fn put_open(&self, out: &mut Vec<u8>, user: &User, transport: Transport) {

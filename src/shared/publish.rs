@@ -9,6 +9,7 @@ impl<M: MakeHandler> Shared<M> {
     pub(crate) fn publish<B: Body>(&self, secrets: &Secrets, parts: &Parts, body: B) -> Next<B> {
         self.owner.begin(&self.endpoint.settings);
         let handle = Handle::new(self.owner.clone());
-        Next::Publish(Publishing::new(handle, secrets, parts, body))
+        let publishing = Publishing::new(handle, secrets, parts, body);
+        Next::Publish { publishing }
     }
 }

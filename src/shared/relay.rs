@@ -29,7 +29,7 @@ impl<M: MakeHandler> Shared<M> {
             .and_then(|()| self.check_relayed(&parts));
         route
             .and_then(|route| self.enter(parts, body, route, whose))
-            .unwrap_or_else(|error| Next::Answer(self.reject(&error)))
+            .unwrap_or_else(|error| Next::answer(self.reject(&error)))
     }
 
     /// A node without an account function does not know whose a request is, and this one cannot ask
@@ -88,7 +88,8 @@ impl<M: MakeHandler> Shared<M> {
             }),
         };
         let max = settings.max_payload();
-        Relaying::new(relay, peer, parts, body, whose, max, upgrade).map(Next::Relay)
+        let relaying = Relaying::new(relay, peer, parts, body, whose, max, upgrade)?;
+        Ok(Next::Relay { relaying })
     }
 
     /// Makes a socket id say which node it is of, where others can ask that node.

@@ -1,16 +1,18 @@
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
-    connection::OpenPost,
-    engine::{CloseReason, Payload, Rejection},
+    config::Settings,
+    connection::{OpenPost, Scratch},
+    engine::{Fact, Payload, Rejection},
     error::RequestError,
 };
 
@@ -28,9 +30,6 @@ pin_project! {
     }
 }
 
-/// Bytes that are set aside before any of a body has come.
-const FIRST: usize = 4 * 1024;
-
 impl<B: Body> PostBody<B> {
     /// # Errors
     ///
@@ -38,25 +37,24 @@ impl<B: Body> PostBody<B> {
     pub(crate) fn new(
         body: B,
         headers: &HeaderMap,
-        max_payload: usize,
-        max_packets: usize,
+        settings: &Settings,
         mut post: OpenPost,
     ) -> Result<Self, RequestError> {
         let kind = headers.get(header::CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream")) {
-            post.fail(CloseReason::TransportError("invalid content"));
+            post.fail(Fact::PostBinary);
             return Err(RequestError::Bad("binary payload"));
         }
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > max_payload {
+        if announced > settings.max_payload() {
             post.finish();
             return Err(RequestError::TooLarge);
         }
         Ok(Self {
             body,
-            read: BytesMut::with_capacity(announced.min(FIRST)),
-            max_payload,
-            max_packets,
+            read: BytesMut::new(),
+            max_payload: settings.max_payload(),
+            max_packets: settings.max_packets(),
             post,
             submitted: false,
         })
@@ -68,55 +66,66 @@ impl<B: Body> PostBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RequestError>> {
         if !self.submitted {
-            if !self.as_mut().project().post.poll_wanted(cx) {
-                self.project().post.finish();
-                return Poll::Ready(Err(Rejection::UnknownSid.into()));
-            }
-            ready!(self.as_mut().poll_read(cx))?;
-            self.as_mut().submit()?;
+            let body = match self.as_mut().poll_read(cx) {
+                Poll::Ready(body) => body?,
+                Poll::Pending if self.as_mut().project().post.poll_wanted(cx) => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Ready(Err(self.unwanted())),
+            };
+            self.as_mut().submit(body)?;
         }
         self.project().post.poll_handled(cx)
     }
 
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
+    /// All of the body. One that comes in one piece is copied once, since the piece is of a larger
+    /// buffer; small ones share an allocation.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, RequestError>> {
         loop {
-            let this = self.as_mut().project();
-            match ready!(this.body.poll_frame(cx)) {
-                None => return Poll::Ready(Ok(())),
-                Some(Ok(frame)) => {
-                    let Ok(mut data) = frame.into_data() else {
-                        continue;
-                    };
-                    if this.read.len() + data.remaining() > *this.max_payload {
-                        this.post.finish();
-                        return Poll::Ready(Err(RequestError::TooLarge));
-                    }
-                    while data.has_remaining() {
-                        let chunk = data.chunk();
-                        this.read.extend_from_slice(chunk);
-                        let len = chunk.len();
-                        data.advance(len);
-                    }
-                }
+            let mut this = self.as_mut().project();
+            let data = match ready!(this.body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(Ok(mem::take(this.read).freeze())),
+                Some(Ok(frame)) => frame.into_data(),
                 Some(Err(_)) => {
-                    let reason = CloseReason::TransportError("data request broke off");
-                    this.post.fail(reason);
+                    this.post.fail(Fact::PostBroken);
                     return Poll::Ready(Err(Rejection::BadRequest.into()));
                 }
+            };
+            let Ok(data) = data else { continue };
+            let size = data.remaining();
+            if this.read.len() + size > *this.max_payload {
+                this.post.finish();
+                return Poll::Ready(Err(RequestError::TooLarge));
             }
+            let whole = this.read.is_empty() && this.body.is_end_stream();
+            if whole && data.chunk().len() == size {
+                return Poll::Ready(Ok(Scratch::copy(data.chunk())));
+            }
+            this.read.put(data);
         }
     }
 
-    fn submit(self: Pin<&mut Self>) -> Result<(), RequestError> {
-        let this = self.project();
-        let body = std::mem::take(this.read).freeze();
-        match Payload::decode(body, *this.max_packets) {
-            Ok(payload) => {
-                this.post.submit(payload);
-                *this.submitted = true;
-                Ok(())
+    fn submit(self: Pin<&mut Self>, body: Bytes) -> Result<(), RequestError> {
+        let payload = match Payload::decode(body, self.max_packets) {
+            Ok(payload) => payload,
+            Err(error) => {
+                self.project().post.fail(Fact::Malformed(error));
+                return Err(RequestError::MALFORMED);
             }
-            Err(error) => Err(this.post.refuse(error)),
+        };
+        if !self.post.submit(payload) {
+            return Err(self.unwanted());
         }
+        *self.project().submitted = true;
+        Ok(())
+    }
+
+    /// The connection has ended meanwhile.
+    fn unwanted(self: Pin<&mut Self>) -> RequestError {
+        self.project().post.finish();
+        Rejection::UnknownSid.into()
     }
 }

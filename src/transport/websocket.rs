@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::packets::{Owned, in_bytes, in_scratch};
 use crate::{
     connection::{Batch, Broken, Connection, Received, Scratch, Wire},
-    engine::{CloseReason, DecodeError},
+    engine::{CloseReason, DecodeError, Fact},
     message::Frame,
     websocket::{CloseCode, Decoder, ProtocolError, close_frame, pong},
 };
@@ -131,7 +131,7 @@ where
             Owned::Pong => None,
             Owned::Close => {
                 self.heard_close = true;
-                Some(Received::Over(CloseReason::TransportClose))
+                Some(Received::Over(Fact::Left))
             }
         }
     }
@@ -140,11 +140,11 @@ where
         let code = error.close_code();
         self.fault = Some(code);
         Received::Over(if code == CloseCode::TOO_BIG {
-            CloseReason::TooLarge
+            Fact::TooLarge
         } else if code == CloseCode::INVALID_DATA {
-            CloseReason::Malformed(DecodeError::Utf8)
+            Fact::Malformed(DecodeError::Utf8)
         } else {
-            CloseReason::TransportError("invalid websocket frame")
+            Fact::WrongFrame
         })
     }
 
@@ -219,12 +219,12 @@ where
                 return Poll::Ready(received);
             }
             if self.first.len() >= PONGS && ready!(self.poll_flush_first(cx)).is_err() {
-                return Poll::Ready(Received::Over(CloseReason::TransportClose));
+                return Poll::Ready(Received::Over(Fact::Left));
             }
             match ready!(self.poll_read(cx, &mut scratch.input)) {
                 Ok(0) | Err(_) => {
                     self.heard_close = true;
-                    return Poll::Ready(Received::Over(CloseReason::TransportClose));
+                    return Poll::Ready(Received::Over(Fact::Left));
                 }
                 Ok(read) => scratch.unread = 0..read,
             }

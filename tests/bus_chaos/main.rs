@@ -10,5 +10,7 @@ mod support_redis;
 mod drains;
 mod ends;
 mod exchange;
+#[cfg(feature = "redis-cluster")]
+mod hangs;
 mod many;
 mod trouble;

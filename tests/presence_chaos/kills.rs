@@ -23,12 +23,17 @@ const WATCHED: Duration = Duration::from_secs(6);
 
 #[tokio::test]
 async fn a_killed_node_of_two_is_gone_in_time() {
-    kills(2).await;
+    kills(2, &[]).await;
 }
 
 #[tokio::test]
 async fn a_killed_node_of_three_is_gone_in_time_for_both_others() {
-    kills(3).await;
+    kills(3, &[]).await;
+}
+
+#[tokio::test]
+async fn a_killed_node_whose_sessions_no_index_lists_is_gone_in_time() {
+    kills(2, &["--no-leave-feed"]).await;
 }
 
 #[tokio::test]
@@ -52,10 +57,10 @@ async fn a_node_that_starts_after_the_kill_never_finds_what_was_killed() {
     assert!(watch.looks().iter().all(|look| !look.find.is_found()));
 }
 
-async fn kills(nodes: usize) {
+async fn kills(nodes: usize, flags: &[&str]) {
     let redis = Redis::start().await;
     let count = env::var("PRIMACRON_KILLS").map_or(A_FEW, |kills| kills.parse().expect("a number"));
-    let trials = (0..count).map(|trial| kill(trial, redis.url(), nodes));
+    let trials = (0..count).map(|trial| kill(trial, redis.url(), nodes, flags));
     let seen: Vec<Vec<Seen>> = stream::iter(trials)
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -65,7 +70,7 @@ async fn kills(nodes: usize) {
         .map(|seen| (seen.last_found, seen.first_not_found))
         .unzip();
 
-    println!("{count} kills of one node of {nodes}, in ms after the kill:");
+    println!("{count} kills of one node of {nodes} {flags:?}, in ms after the kill:");
     println!("  last found      {}", distribution(&mut found));
     println!("  first not_found {}", distribution(&mut not_found));
     assert!(found.iter().all(|last| *last <= FORGOTTEN), "{found:?}");
@@ -81,13 +86,14 @@ struct Seen {
     first_not_found: Duration,
 }
 
-async fn kill(trial: usize, redis: String, nodes: usize) -> Vec<Seen> {
+async fn kill(trial: usize, redis: String, nodes: usize, flags: &[&str]) -> Vec<Seen> {
     let start = Instant::now();
     let namespace = format!("kill-{trial}");
-    let mut home = NodeProcess::start(&redis, &namespace).await;
+    let flags = [&["--redis", &redis, "--namespace", &namespace], flags].concat();
+    let mut home = NodeProcess::with(&flags).await;
     let mut others = Vec::new();
     for _ in 1..nodes {
-        others.push(NodeProcess::start(&redis, &namespace).await);
+        others.push(NodeProcess::with(&flags).await);
     }
     home.until_presence("synced").await;
     let client = home.client("ann").await;

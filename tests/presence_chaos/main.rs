@@ -17,10 +17,15 @@ mod cast;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
 mod directory;
+mod feeds;
 mod generations;
+#[cfg(feature = "redis-cluster")]
+mod hangs;
 mod harness;
 mod idle;
 mod kills;
+mod lines;
+mod rights;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod stops;

@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use crate::cast::Cast;
-use crate::support_redis::{Find, NodeProcess, RedisSentinel};
+use crate::cast::{Cast, watch};
+use crate::support_redis::{Find, NodeProcess, RedisSentinel, Reply, until};
 
 #[tokio::test]
 async fn a_failover_is_followed() {
@@ -32,6 +32,46 @@ async fn a_master_that_stalls_and_comes_back_as_a_replica_is_left_alone() {
     redis.master.cont();
 
     cast.assert_heals(Instant::now()).await;
+}
+
+#[tokio::test]
+async fn what_a_stale_master_still_knows_counts_for_nothing() {
+    let redis = RedisSentinel::start().await;
+    let (home, other) = (node(&redis).await, node(&redis).await);
+    let mut cast = Cast::of(home, other).await;
+    let leaver = cast.home.client("bob").await;
+    let left = watch(&cast.other, &leaver).await;
+    left.until(Instant::now(), Find::is_found).await;
+
+    redis.master.stop();
+    redis.until_failed_over().await;
+    cast.watch.until(Instant::now(), Find::is_found).await;
+    drop(leaver);
+    let gone = left
+        .until(Instant::now(), |find| *find == Find::NotFound)
+        .await;
+    let newcomer = cast.home.client("eve").await;
+    let came = watch(&cast.other, &newcomer).await;
+    let there = came.until(Instant::now(), Find::is_found).await;
+    redis.master.cont();
+    until("the old master follows the new one", async || {
+        let role = redis.master.run("ROLE").await;
+        (role.array()[0] == Reply::Bulk(b"slave".to_vec())).then_some(())
+    })
+    .await;
+
+    cast.assert_heals(Instant::now()).await;
+    let since = |at: Instant| move |look: &crate::support_redis::Look| look.asked >= at;
+    let mut looks = left.looks().into_iter().filter(since(gone.asked));
+    assert!(
+        looks.all(|look| !look.find.is_found()),
+        "who left came back"
+    );
+    let mut looks = came.looks().into_iter().filter(since(there.asked));
+    assert!(
+        looks.all(|look| look.find != Find::NotFound),
+        "who came was lost"
+    );
 }
 
 async fn node(redis: &RedisSentinel) -> NodeProcess {

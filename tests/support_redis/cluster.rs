@@ -18,10 +18,15 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     pub(crate) async fn start() -> Self {
+        Self::with([const { String::new() }; 3]).await
+    }
+
+    /// Masters with more flags, each its own.
+    pub(crate) async fn with([first, second, third]: [String; 3]) -> Self {
         let masters = [
-            Redis::with(&flags()).await,
-            Redis::with(&flags()).await,
-            Redis::with(&flags()).await,
+            Redis::with(&flags(&first)).await,
+            Redis::with(&flags(&second)).await,
+            Redis::with(&flags(&third)).await,
         ];
         let cluster = Self { masters };
         for (index, master) in (0..).zip(&cluster.masters) {
@@ -36,12 +41,75 @@ impl RedisCluster {
         }
         let [first, others @ ..] = &cluster.masters;
         for other in others {
-            let bus = other.run("CONFIG GET cluster-port").await.array()[1].text();
-            let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port());
-            first.run(&meet).await.assert_ok();
+            meet(first, other).await;
         }
         cluster.until_whole().await;
         cluster
+    }
+
+    /// A server that takes over when its master is lost.
+    pub(crate) async fn replica_of(&self, master: usize) -> Redis {
+        let replica = Redis::with(&flags("")).await;
+        let master = &self.masters[master];
+        meet(&replica, master).await;
+        let id = master.run("CLUSTER MYID").await.text();
+        until("the replica knows its master", async || {
+            let replicate = replica.run(&format!("CLUSTER REPLICATE {id}")).await;
+            (replicate == Reply::Simple("OK".to_owned())).then_some(())
+        })
+        .await;
+        until("the replica follows", async || {
+            let info = replica.info("replication").await;
+            (info["master_link_status"] == "up").then_some(())
+        })
+        .await;
+        for one in &self.masters {
+            until("all know the replica", async || {
+                let nodes = one.run("CLUSTER NODES").await.text();
+                let mut lines = nodes.lines();
+                lines
+                    .any(|line| line.contains(" slave ") && line.contains(&id))
+                    .then_some(())
+            })
+            .await;
+        }
+        replica
+    }
+
+    /// Moves a slot from one master to another, a key after the other; `meanwhile` is awaited
+    /// before each.
+    pub(crate) async fn move_slot(
+        &self,
+        slot: u16,
+        [from, to]: [usize; 2],
+        mut meanwhile: impl AsyncFnMut(),
+    ) {
+        let [from, to] = [&self.masters[from], &self.masters[to]];
+        let ids = [
+            from.run("CLUSTER MYID").await.text(),
+            to.run("CLUSTER MYID").await.text(),
+        ];
+        let set = async |on: &Redis, rest: &str| {
+            on.run(&format!("CLUSTER SETSLOT {slot} {rest}"))
+                .await
+                .assert_ok();
+        };
+        set(to, &format!("IMPORTING {}", ids[0])).await;
+        set(from, &format!("MIGRATING {}", ids[1])).await;
+        loop {
+            meanwhile().await;
+            let keys = from.run(&format!("CLUSTER GETKEYSINSLOT {slot} 1")).await;
+            let Some(key) = keys.array().first() else {
+                break;
+            };
+            let port = to.port().to_string();
+            let migrate = ["MIGRATE", "127.0.0.1", &port, &key.text(), "0", "5000"];
+            // It may have gone by itself.
+            from.command(&migrate).await.text();
+        }
+        for on in [to, from].into_iter().chain(&self.masters) {
+            set(on, &format!("NODE {}", ids[1])).await;
+        }
     }
 
     /// What `--redis` of a node takes.
@@ -49,10 +117,14 @@ impl RedisCluster {
         self.masters.each_ref().map(Redis::url).join(",")
     }
 
-    /// The master that has the slot of a key.
-    pub(crate) async fn master_of(&self, key: &str) -> usize {
+    pub(crate) async fn slot_of(&self, key: &str) -> u16 {
         let slot = self.masters[0].command(&["CLUSTER", "KEYSLOT", key]).await;
-        let slot = u16::try_from(slot.integer()).expect("a slot");
+        u16::try_from(slot.integer()).expect("a slot")
+    }
+
+    /// The master that has the slot of a key at the start.
+    pub(crate) async fn master_of(&self, key: &str) -> usize {
+        let slot = self.slot_of(key).await;
         usize::from(
             (0..3)
                 .rfind(|index| SLOTS * index / 3 <= slot)
@@ -92,10 +164,16 @@ impl RedisCluster {
     }
 }
 
-fn flags() -> String {
+async fn meet(one: &Redis, other: &Redis) {
+    let bus = other.run("CONFIG GET cluster-port").await.array()[1].text();
+    let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port());
+    one.run(&meet).await.assert_ok();
+}
+
+fn flags(more: &str) -> String {
     format!(
         "--cluster-enabled yes --cluster-port {} --cluster-node-timeout {NODE_TIMEOUT} \
-         --cluster-require-full-coverage no",
+         --cluster-require-full-coverage no {more}",
         ports::free()
     )
 }

@@ -28,6 +28,8 @@ pub(crate) use cluster::RedisCluster;
 pub(crate) use find::Find;
 pub(crate) use link::Link;
 pub(crate) use node::NodeProcess;
+pub(crate) use ports::free as free_port;
+pub(crate) use process::Directory;
 pub(crate) use redis::Redis;
 pub(crate) use resp::{Reply, Resp};
 pub(crate) use sentinel::RedisSentinel;

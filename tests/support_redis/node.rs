@@ -42,7 +42,17 @@ impl NodeProcess {
 
     /// The same of another program.
     pub(crate) async fn run(program: &Path, flags: &[&str]) -> Self {
-        let mut command = Command::new(program);
+        Self::spawn(Command::new(program), flags).await
+    }
+
+    /// A node that trusts the authorities of a file and no others.
+    pub(crate) async fn trusting(authorities: &Path, flags: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.env("SSL_CERT_FILE", authorities);
+        Self::spawn(command, flags).await
+    }
+
+    async fn spawn(mut command: Command, flags: &[&str]) -> Self {
         command.args(["--port", "0"]).args(CALM).args(flags);
         command.stdout(Stdio::piped());
         let mut process = Process::start(&mut command, ADVICE);

@@ -9,7 +9,7 @@ const FIRST: u16 = 12_000;
 const COUNT: u16 = 20_000;
 
 /// A port of the loopback address that nobody listens on. Processes start at different places.
-pub(super) fn free() -> u16 {
+pub(crate) fn free() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id().wrapping_mul(7_919) % u32::from(COUNT);
     for _ in 0..COUNT {

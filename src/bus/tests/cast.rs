@@ -135,6 +135,8 @@ pub(super) fn text(call: &Call) -> String {
             String::from_utf8(frame.payload()[1..].to_vec()).unwrap()
         }
         Call::Close { reason, .. } => format!("close: {reason}"),
-        Call::Moved { .. } | Call::Follow { .. } => format!("{call:?}"),
+        Call::Moved { .. } | Call::Follow { .. } | Call::Watch(_) | Call::Feed(_) => {
+            format!("{call:?}")
+        }
     }
 }

@@ -3,10 +3,11 @@ use proptest::prelude::*;
 use super::cast::frame;
 use crate::{
     bus::{
-        Answer, Call, Level, Outcome, Refused, Sent, Target,
+        Answer, Call, Fed, Held, Level, Outcome, Piece, Refused, Sent, Target,
         entry::{self, Item},
     },
-    message::{Frame, WireKind},
+    message::{Frame, User, WireKind},
+    presence::Move,
 };
 
 fn frames() -> impl Strategy<Value = Frame> {
@@ -54,7 +55,34 @@ fn calls() -> impl Strategy<Value = Call> {
                 on,
             }
         }),
+        held().prop_map(Call::Watch),
+        pieces().prop_map(Call::Feed),
     ]
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    (any::<u64>(), any::<u64>()).prop_map(|(stream, piece)| Held { stream, piece })
+}
+
+fn pieces() -> impl Strategy<Value = Piece> {
+    let one = (
+        "[a-zé:|]{1,20}",
+        "[a-z0-9]{1,20}",
+        1..1_u64 << 53,
+        any::<bool>(),
+    );
+    let one = one.prop_map(|(account, session, generation, joined)| Move {
+        user: User::new(&account, &session, ""),
+        generation,
+        joined,
+    });
+    let moves = proptest::collection::vec(one, 0..5);
+    (held(), any::<bool>(), any::<bool>(), moves).prop_map(|(at, begins, ends, moves)| Piece {
+        at,
+        begins,
+        ends,
+        moves,
+    })
 }
 
 fn answers() -> impl Strategy<Value = entry::Answered> {
@@ -74,7 +102,9 @@ fn answers() -> impl Strategy<Value = entry::Answered> {
         Just(Outcome::Written),
         refused.clone().prop_map(Outcome::Refused),
     ];
+    let fed = vec![Fed::Taken, Fed::Again, Fed::Later, Fed::Unwanted];
     prop_oneof![
+        proptest::sample::select(fed).prop_map(|fed| Ok(Answer::Fed(fed))),
         outcome.prop_map(|outcome| Ok(Answer::Forward(outcome))),
         (any::<usize>(), any::<usize>()).prop_map(|(queued, refused)| Ok(Answer::Sent(Sent {
             queued,

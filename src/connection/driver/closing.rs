@@ -9,12 +9,11 @@ use hyper::upgrade::Upgraded;
 use tokio::time::Instant as Clock;
 
 use super::{
-    super::{
-        Connection, Endpoint, MakeHandler, Scratch, Wire, exchange::LastWord, pipeline::Pipeline,
-    },
+    super::{Connection, MakeHandler, Scratch, Wire, exchange::LastWord, pipeline::Pipeline},
     Driver, Phase,
 };
 use crate::{
+    config::Settings,
     engine::{CloseReason, Transport},
     notice::Notice,
 };
@@ -37,33 +36,17 @@ where
             return self.vanish(reason);
         }
         let this = self.project();
-        let endpoint: &Endpoint = &this.connection.endpoint;
-        let on_polling = this.machine.transport() == Transport::Polling;
-        let last_word = match &reason {
-            _ if !on_polling => None,
-            CloseReason::TransportClose => Some(LastWord::Closed),
-            reason if is_ours(reason) => Some(LastWord::Close),
-            _ => None,
-        };
-        let patience = match last_word {
-            Some(LastWord::Closed) => TOMBSTONE,
-            Some(_) => FAREWELL,
-            None => endpoint.settings.timing().ping_timeout,
-        };
-        this.connection.begin_close(keeps_queue(&reason), last_word);
-        endpoint.leave(this.connection);
-        this.connection
-            .metrics()
-            .disconnected(this.machine.transport(), &reason);
-        this.connection.notify(Notice::Disconnect {
-            user: this.connection.user().clone(),
-            reason: reason.clone(),
-        });
+        let transport = this.machine.transport();
+        let farewell = Farewell::of(&reason, transport, this.connection.settings());
+        let keep_queue = farewell.keep_queue;
+        this.connection.begin_close(keep_queue, farewell.last_word);
+        this.connection.endpoint.leave(this.connection);
+        this.connection.tell_end(transport, &reason);
         *this.post = None;
         *this.phase = Phase::Closing {
-            flushed: !keeps_queue(&reason),
+            flushed: !keep_queue,
             reason,
-            until: Clock::now().into_std() + patience,
+            until: Clock::now().into_std() + farewell.patience,
         };
     }
 
@@ -143,6 +126,40 @@ pub(super) fn forget(connection: &Arc<Connection>) {
     connection.endpoint.registry.forget_sid(connection);
 }
 
+/// How a connection ends.
+struct Farewell {
+    /// Whether what is queued still goes out.
+    keep_queue: bool,
+    /// What a client on polling hears last.
+    last_word: Option<LastWord>,
+    /// How long that may take.
+    patience: Duration,
+}
+
+impl Farewell {
+    /// What follows from why it ends.
+    fn of(reason: &CloseReason, transport: Transport, settings: &Settings) -> Self {
+        let last_word = match reason {
+            _ if transport != Transport::Polling => None,
+            CloseReason::TransportClose => Some(LastWord::Closed),
+            reason if is_ours(reason) => Some(LastWord::Close),
+            _ => None,
+        };
+        Self {
+            keep_queue: !matches!(
+                reason,
+                CloseReason::TransportClose | CloseReason::PingTimeout | CloseReason::QueueFull
+            ),
+            patience: match last_word {
+                Some(LastWord::Closed) => TOMBSTONE,
+                Some(_) => FAREWELL,
+                None => settings.timing().ping_timeout,
+            },
+            last_word,
+        }
+    }
+}
+
 /// Whether the end of a connection is the server's doing, so that the client may hear it.
 const fn is_ours(reason: &CloseReason) -> bool {
     matches!(
@@ -153,13 +170,5 @@ const fn is_ours(reason: &CloseReason) -> bool {
             | CloseReason::QueueFull
             | CloseReason::HandlerTimeout
             | CloseReason::Shutdown
-    )
-}
-
-/// Whether what is queued still goes out.
-const fn keeps_queue(reason: &CloseReason) -> bool {
-    !matches!(
-        reason,
-        CloseReason::TransportClose | CloseReason::PingTimeout | CloseReason::QueueFull
     )
 }

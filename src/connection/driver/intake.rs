@@ -10,7 +10,7 @@ use super::{
     super::{MakeHandler, Received, Scratch, Wire, pipeline::Intake},
     Driver, Phase,
 };
-use crate::engine::{Channel, CloseReason, Part, Timing, Transport};
+use crate::engine::{Channel, Fact, Part, Timing, Transport};
 
 /// What comes from the client, and what goes back on the same occasion.
 impl<M, W> Driver<M, W>
@@ -76,7 +76,7 @@ where
                     .handle_control(Channel::Current, packet, now, timing);
             }
             Received::Malformed(error) => this.machine.handle_malformed(Channel::Current, error),
-            Received::Over(reason) => this.machine.close(reason),
+            Received::Over(fact) => this.machine.close(fact.reason()),
         }
         self.act();
     }
@@ -107,7 +107,7 @@ where
         if let Some(wire) = this.wire
             && let Poll::Ready(Err(_)) = wire.poll_flush(cx, scratch, this.connection)
         {
-            this.machine.close(CloseReason::TransportClose);
+            this.machine.close(Fact::Left.reason());
             self.act();
         }
     }

@@ -27,7 +27,7 @@ impl Core {
                 Some(entry) => match self.owner(now, &entry) {
                     Owner::Lives => return (Some(Find::Found((*entry.node).into())), None),
                     Owner::Unknown => return (Some(Find::Uncertain), None),
-                    Owner::Gone => {}
+                    Owner::Gone => self.meet_ghost(account, session, &entry, value),
                 },
                 None => {
                     let name = format!("entry of {account:?}, session {session:?}");
@@ -69,7 +69,7 @@ impl Core {
                     found.insert(session.clone(), (entry.node, Some(entry.generation)));
                 }
                 Owner::Unknown => complete = false,
-                Owner::Gone => {}
+                Owner::Gone => self.meet_ghost(account, session, &entry, value),
             }
         }
         for (user, generation) in own {
@@ -87,6 +87,13 @@ impl Core {
         (Census { sessions, complete }, nonsense)
     }
 
+    fn meet_ghost(&mut self, account: &str, session: &str, entry: &Entry, value: &str) {
+        let ours = entry.node == self.node && entry.epoch < self.epoch;
+        if ours || self.liveness.has_left(&entry.node, entry.epoch) {
+            self.directory.meet_ghost(account, session, value);
+        }
+    }
+
     fn owner(&mut self, now: Instant, entry: &Entry) -> Owner {
         if entry.node == self.node {
             // It would have been found in the directory.
@@ -100,7 +107,10 @@ impl Core {
             Some(Verdict::Live { .. }) => Owner::Gone,
             Some(Verdict::Dead { epoch }) if entry.epoch <= epoch => Owner::Gone,
             // It came back just now.
-            Some(Verdict::Dead { .. }) => Owner::Unknown,
+            Some(Verdict::Dead { .. }) => {
+                self.liveness.handle_rumour(&entry.node, entry.epoch);
+                Owner::Unknown
+            }
             Some(Verdict::Suspect) => Owner::Unknown,
             None => {
                 self.liveness.handle_rumour(&entry.node, entry.epoch);

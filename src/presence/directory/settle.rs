@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
 use super::{
     super::{
@@ -24,7 +24,7 @@ impl Directory {
             (job, Err(error @ StoreError::Unreachable(_))) => self.not_reached(job, error, events),
             (job, Ok(Reply::Late { time })) => self.came_late(job, Clock::new(now, time)),
             (Job::Put { user, .. }, Ok(reply)) => self.put_done(user, reply, events),
-            (Job::Delete(gone), Ok(Reply::Delete { marker, generation })) => {
+            (Job::Delete { gone, .. }, Ok(Reply::Delete { marker, generation })) => {
                 let bucket = self.bucket_of(&gone.user);
                 match marker {
                     Some(marker) => bucket.note_marker(&marker),
@@ -53,7 +53,7 @@ impl Directory {
                 bucket.note_refusal();
                 events.push(Event::ConnectFailed(user, error));
             }
-            (Job::Delete(gone), Err(error)) => {
+            (Job::Delete { gone, .. }, Err(error)) => {
                 events.push(Event::DisconnectFailed(gone.user.clone(), error));
                 self.deletes += 1;
                 self.refused.push(gone);
@@ -62,7 +62,10 @@ impl Directory {
                 self.buckets[usize::from(bucket)].note_refusal();
             }
             (Job::Uncommit { bucket }, Ok(Reply::Uncommit)) => self.found_again(bucket),
-            (Job::Uncommit { .. } | Job::Delete(_) | Job::Commit { .. }, _) => {}
+            (
+                Job::Uncommit { .. } | Job::Delete { .. } | Job::Commit { .. } | Job::Prune { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -77,12 +80,12 @@ impl Directory {
         for job in jobs {
             match job {
                 Job::Put { user, .. } => self.put_failed(user, error, events),
-                Job::Delete(gone) => {
+                Job::Delete { gone, .. } => {
                     let user = gone.user.clone();
                     events.push(Event::DisconnectFailed(user, error.clone()));
                     self.push_delete(gone.once_more());
                 }
-                Job::Commit { .. } => {}
+                Job::Commit { .. } | Job::Prune { .. } => {}
                 Job::Uncommit { bucket } => self.uncommits.push(bucket),
             }
         }
@@ -94,7 +97,7 @@ impl Directory {
         let (index, put) = match job {
             Job::Put { user, force, .. } => (bucket(user.account()), Some((user, force))),
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => (bucket, None),
-            Job::Delete(_) => return,
+            Job::Delete { .. } | Job::Prune { .. } => return,
         };
         let hasher = self.hasher.clone();
         let bucket = &mut self.buckets[usize::from(index)];
@@ -120,7 +123,7 @@ impl Directory {
                 self.put_failed(user, &error, events);
                 index
             }
-            Job::Delete(gone) => {
+            Job::Delete { gone, .. } => {
                 let user = gone.user.clone();
                 let index = bucket(user.account());
                 events.push(Event::DisconnectFailed(user, error.clone()));
@@ -128,6 +131,7 @@ impl Directory {
                 self.refused.push(gone.once_more());
                 index
             }
+            Job::Prune { account, .. } => bucket(&account),
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => bucket,
         };
         let bucket = &mut self.buckets[usize::from(index)];
@@ -170,6 +174,7 @@ impl Directory {
     /// The server of a bucket is reached again, and is to be told everything.
     fn found_again(&mut self, index: u8) {
         let found = &mut self.buckets[usize::from(index)];
+        found.written = None;
         if !found.is_lost() {
             return;
         }
@@ -186,6 +191,7 @@ impl Directory {
             other,
             lost,
             followers,
+            kept,
         } = reply
         else {
             return;
@@ -194,7 +200,8 @@ impl Directory {
         let bucket = self.bucket_of(&user);
         bucket.note_marker(&marker);
         if lost {
-            if bucket.remove(&user, &hasher).is_some() {
+            if let Some(own) = bucket.remove(&user, &hasher) {
+                self.note_end(&own);
                 events.push(Event::Superseded(user));
             }
             return;
@@ -204,6 +211,7 @@ impl Directory {
         }
         events.extend(other.map(|other| Event::Displaced(user.clone(), other, generation)));
         if let Some(own) = bucket.get_mut(&user, &hasher) {
+            (own.listed, own.expiring) = (kept.listed, kept.expiring);
             if let Some(waiter) = own.waiter.take() {
                 // Who waited may have gone away.
                 let _ = waiter.send(());
@@ -211,7 +219,14 @@ impl Directory {
             if std::mem::take(&mut own.untold) {
                 events.push(Event::Usurped(user.clone(), generation));
             }
-            if own.generation.replace(generation).is_none() {
+            // It was raised while an older attempt was under way.
+            if own.generation.is_some_and(|raised| raised > generation) {
+                return;
+            }
+            own.generation = Some(generation);
+            let told = NonZeroU64::new(generation);
+            if std::mem::replace(&mut own.told, told) != told {
+                self.log.push(&user, generation, true);
                 events.push(Event::Stored(user, generation));
             }
         }
@@ -245,6 +260,9 @@ impl Bucket {
             return;
         }
         let began_anew = self.marker.replace(Arc::clone(marker)).is_some();
+        if began_anew {
+            self.written = None;
+        }
         if began_anew || self.is_complete() {
             self.start_over();
         }
@@ -260,6 +278,7 @@ impl Bucket {
     /// There is no marker: the bucket is empty.
     fn note_loss(&mut self) {
         if self.marker.take().is_some() {
+            self.written = None;
             self.start_over();
         }
     }

@@ -6,7 +6,7 @@ use std::{
 use crate::{
     message::User,
     presence::{
-        job::{Lookup, Reply, commitment},
+        job::{Kept, Lookup, Reply, Terms, commitment},
         keys::{member, parse_member},
         value::Entry,
     },
@@ -20,13 +20,21 @@ const FRESH: u64 = 1_000_000;
 pub(super) struct Part {
     marker: Option<Arc<str>>,
     /// Entries by account and session; no account without one.
-    pub(super) accounts: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) accounts: BTreeMap<String, Account>,
     /// Under what a node has written all its part.
     written: BTreeMap<String, String>,
     /// What a node has written, as members; no node without one.
     index: BTreeMap<String, BTreeSet<String>>,
     /// Who is followed and who follows, as members, by account; no account without one.
     follows: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The entries of an account by session.
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) sessions: BTreeMap<String, String>,
+    /// When they are all gone, by the store's clock.
+    pub(super) expires: Option<u64>,
 }
 
 /// What a node wants to put there.
@@ -36,6 +44,7 @@ pub(super) struct Wish {
     pub(super) force: bool,
     /// The store's clock.
     pub(super) time: u64,
+    pub(super) terms: Terms,
 }
 
 impl Part {
@@ -44,12 +53,13 @@ impl Part {
     }
 
     pub(super) fn entry(&self, account: &str, session: &str) -> Option<&str> {
-        let value = self.accounts.get(account)?.get(session)?;
+        let value = self.accounts.get(account)?.sessions.get(session)?;
         Some(value)
     }
 
     pub(super) fn of_account(&self, account: &str) -> impl Iterator<Item = (String, String)> {
-        let sessions = self.accounts.get(account).into_iter().flatten();
+        let known = self.accounts.get(account).into_iter();
+        let sessions = known.flat_map(|account| &account.sessions);
         sessions.map(|(session, value)| (session.clone(), value.clone()))
     }
 
@@ -63,6 +73,7 @@ impl Part {
     }
 
     pub(super) fn put(&mut self, node: &str, user: &User, wish: &Wish, marker: Arc<str>) -> Reply {
+        self.expire(user.account(), wish.time);
         let other = self.entry(user.account(), user.session());
         let other = other.map(str::to_owned);
         let entry = other.as_deref().and_then(Entry::parse);
@@ -77,6 +88,10 @@ impl Part {
             (false, false) => wish.generation,
         };
         let lost = !mine && !force && old >= generation;
+        let mut kept = Kept {
+            listed: false,
+            expiring: false,
+        };
         if !lost {
             let entry = Entry {
                 node: node.into(),
@@ -84,7 +99,7 @@ impl Part {
                 generation,
                 sid: user.sid().into(),
             };
-            self.insert(node, user, entry.encode());
+            kept = self.insert(node, user, entry.encode(), wish);
         }
         Reply::Put {
             marker,
@@ -92,6 +107,7 @@ impl Part {
             other: other.filter(|_| !mine),
             lost,
             followers: self.followers(user),
+            kept,
         }
     }
 
@@ -171,17 +187,51 @@ impl Part {
         reaped
     }
 
-    fn insert(&mut self, node: &str, user: &User, value: String) {
-        let sessions = self.accounts.entry(user.account().to_owned()).or_default();
-        sessions.insert(user.session().to_owned(), value);
-        let index = self.index.entry(node.to_owned()).or_default();
-        index.insert(member(user.account(), user.session()));
+    /// Removes an entry that only waits for the end of its time.
+    pub(super) fn prune(&mut self, account: &str, session: &str, entry: &str) {
+        let expires = self
+            .accounts
+            .get(account)
+            .is_some_and(|account| account.expires.is_some());
+        if expires && self.entry(account, session) == Some(entry) {
+            self.remove_entry(account, session);
+        }
+    }
+
+    /// Lets go of an account whose time is over.
+    pub(super) fn expire(&mut self, account: &str, time: u64) {
+        let known = self.accounts.get(account);
+        let expires = known.and_then(|account| account.expires);
+        if expires.is_some_and(|expires| expires <= time) {
+            self.accounts.remove(account);
+        }
+    }
+
+    fn insert(&mut self, node: &str, user: &User, value: String, wish: &Wish) -> Kept {
+        let account = self.accounts.entry(user.account().to_owned()).or_default();
+        let is_new = account.sessions.is_empty();
+        account.sessions.insert(user.session().to_owned(), value);
+        let Terms { listed, .. } = wish.terms;
+        let until = wish
+            .time
+            .saturating_add(wish.terms.millis().saturating_mul(1000));
+        if is_new && !listed {
+            account.expires = Some(until);
+        }
+        account.expires = account.expires.map(|expires| expires.max(until));
+        let expiring = account.expires.is_some();
+        let listed = listed || !expiring;
+        if listed {
+            let index = self.index.entry(node.to_owned()).or_default();
+            index.insert(member(user.account(), user.session()));
+        }
+        Kept { listed, expiring }
     }
 
     fn remove_entry(&mut self, account: &str, session: &str) {
-        if let Some(sessions) = self.accounts.get_mut(account) {
-            sessions.remove(session);
-            if sessions.is_empty() {
+        if let Some(known) = self.accounts.get_mut(account) {
+            known.sessions.remove(session);
+            if known.sessions.is_empty() {
                 self.accounts.remove(account);
             }
         }
@@ -214,6 +264,7 @@ mod tests {
             generation: 5,
             force: true,
             time,
+            terms: Terms::default(),
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{LATEST, Memory};
+use super::{LATEST, Memory, part::Account};
 use crate::{
     condition::Condition,
     error::StoreError,
     message::User,
     presence::{
-        job::Job,
+        job::{Job, Terms},
         keys::{BUCKETS, bucket},
         liveness::Corpse,
         value::Lease,
@@ -20,6 +20,7 @@ pub(super) struct Stranded {
     at: u64,
     node: String,
     jobs: Vec<Job>,
+    terms: Terms,
 }
 
 impl Memory {
@@ -46,9 +47,12 @@ impl Memory {
             return;
         }
         let due = data.stranded.extract_if(.., |one| one.at <= micros);
-        for Stranded { node, jobs, .. } in due.collect::<Vec<_>>() {
+        for Stranded {
+            node, jobs, terms, ..
+        } in due.collect::<Vec<_>>()
+        {
             for job in &jobs {
-                data.apply(&node, job);
+                data.apply(&node, job, &terms);
             }
         }
     }
@@ -60,6 +64,7 @@ impl Memory {
             at: data.time() + LATEST + 1 + later,
             node: node.to_owned(),
             jobs: jobs.to_vec(),
+            terms: self.terms,
         };
         data.stranded.push(stranded);
     }
@@ -93,16 +98,24 @@ impl Memory {
     pub(in crate::presence) fn plant(&self, account: &str, session: &str, value: &str) {
         let mut data = self.data.lock();
         let part = data.buckets.entry(bucket(account)).or_default();
-        let sessions = part.accounts.entry(account.to_owned()).or_default();
-        sessions.insert(session.to_owned(), value.to_owned());
+        let account = part.accounts.entry(account.to_owned()).or_default();
+        account
+            .sessions
+            .insert(session.to_owned(), value.to_owned());
     }
 
     /// Every entry as it is stored.
     pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
-        let data = self.data.lock();
+        let mut data = self.data.lock();
+        let time = data.time();
+        let lives = |account: &Account| account.expires.is_none_or(|expires| expires > time);
+        for part in data.buckets.values_mut() {
+            part.accounts.retain(|_, account| lives(account));
+        }
         let accounts = data.buckets.values().flat_map(|part| &part.accounts);
-        let entries = accounts.flat_map(|(account, sessions)| {
-            sessions
+        let entries = accounts.flat_map(|(account, known)| {
+            known
+                .sessions
                 .iter()
                 .map(|(session, value)| (account.clone(), session.clone(), value.clone()))
         });

@@ -1,19 +1,17 @@
 //! What Redis answers, taken apart. Nothing is trusted: what has not the right shape is an error.
 
-use std::sync::Arc;
-
 use deadpool_redis::redis::Value;
 
 use crate::{
     error::StoreError,
     message::User,
     presence::{
-        job::{Job, Lookup, Reply, Table},
+        job::{Lookup, Table},
         keys::parse_member,
     },
 };
 
-type Parsed<T> = Result<T, StoreError>;
+pub(super) type Parsed<T> = Result<T, StoreError>;
 
 /// An answer that a script of ours does not give.
 pub(super) fn nonsense() -> StoreError {
@@ -36,49 +34,6 @@ pub(super) fn table(value: Value) -> Parsed<Table> {
     })
 }
 
-pub(super) fn reply(job: &Job, value: Value) -> Parsed<Reply> {
-    if let Value::Array(parts) = &value
-        && let [time] = &parts[..]
-    {
-        let time = number(time.clone())?;
-        return Ok(Reply::Late { time });
-    }
-    match job {
-        Job::Put { .. } => {
-            let [marker, generation, lost, other, followers] = array(value)?;
-            Ok(Reply::Put {
-                marker: some(text(marker)?).ok_or_else(nonsense)?.into(),
-                generation: number(generation)?,
-                other: some(text(other)?),
-                lost: number(lost)? == 1,
-                followers: texts(followers)?,
-            })
-        }
-        Job::Delete(_) => {
-            let [marker, generation] = array(value)?;
-            let generation = some(text(generation)?);
-            Ok(Reply::Delete {
-                marker: some(text(marker)?).map(Arc::from),
-                generation: generation
-                    .map(|text| text.parse().map_err(|_| nonsense()))
-                    .transpose()?,
-            })
-        }
-        Job::Commit { .. } => {
-            let [marker, done, time] = array(value)?;
-            let Some(marker) = some(text(marker)?) else {
-                return Err(StoreError::Refused(text(time)?.into()));
-            };
-            Ok(Reply::Commit {
-                marker: marker.into(),
-                done: number(done)? == 1,
-                time: number(time)?,
-            })
-        }
-        Job::Uncommit { .. } => Ok(Reply::Uncommit),
-    }
-}
-
 pub(super) fn found(session: &str, value: Value) -> Parsed<Lookup> {
     let Value::Array(mut parts) = value else {
         return Err(nonsense());
@@ -94,7 +49,7 @@ pub(super) fn found(session: &str, value: Value) -> Parsed<Lookup> {
     };
     if !rest.is_empty() {
         let [marker, written] = array(Value::Array(rest))?;
-        lookup.marker = some(text(marker)?);
+        lookup.marker = read_marker(marker)?;
         lookup.written = pairs(written)?;
     }
     Ok(lookup)
@@ -104,7 +59,7 @@ pub(super) fn sessions(value: Value) -> Parsed<Lookup> {
     let [entries, marker, written] = array(value)?;
     Ok(Lookup {
         entries: pairs(entries)?,
-        marker: some(text(marker)?),
+        marker: read_marker(marker)?,
         written: pairs(written)?,
     })
 }
@@ -148,14 +103,6 @@ pub(super) fn lossy_setting(info: &Value) -> Option<String> {
     }
 }
 
-/// What became of each of many commitments.
-pub(super) fn commitments(value: Value) -> Parsed<Vec<Value>> {
-    match value {
-        Value::Array(each) => Ok(each),
-        _ => Err(nonsense()),
-    }
-}
-
 pub(super) fn number(value: Value) -> Parsed<u64> {
     match value {
         Value::Int(number) => u64::try_from(number).map_err(|_| nonsense()),
@@ -164,7 +111,7 @@ pub(super) fn number(value: Value) -> Parsed<u64> {
 }
 
 /// Text that is not UTF-8 is none of ours, and does not pass for something that is.
-fn text(value: Value) -> Parsed<String> {
+pub(super) fn text(value: Value) -> Parsed<String> {
     match value {
         Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Value::SimpleString(text) => Ok(text),
@@ -173,8 +120,18 @@ fn text(value: Value) -> Parsed<String> {
     }
 }
 
-fn some(text: String) -> Option<String> {
+pub(super) fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// Behind it stands what kinds of entries the bucket has, which is for the scripts.
+fn read_marker(value: Value) -> Parsed<Option<String>> {
+    let mut text = text(value)?;
+    let end = text.len().saturating_sub(2);
+    if text.get(end..).is_some_and(|kinds| kinds.starts_with('~')) {
+        text.truncate(end);
+    }
+    Ok(some(text))
 }
 
 fn array<const N: usize>(value: Value) -> Parsed<[Value; N]> {
@@ -184,7 +141,7 @@ fn array<const N: usize>(value: Value) -> Parsed<[Value; N]> {
     parts.try_into().map_err(|_| nonsense())
 }
 
-fn texts(value: Value) -> Parsed<Vec<String>> {
+pub(super) fn texts(value: Value) -> Parsed<Vec<String>> {
     match value {
         Value::Array(parts) | Value::Set(parts) => parts.into_iter().map(text).collect(),
         _ => Err(nonsense()),
@@ -232,13 +189,6 @@ mod tests {
             assert!(table(shape.clone()).is_err(), "{shape:?}");
             assert!(sessions(shape.clone()).is_err(), "{shape:?}");
             assert!(scan(shape.clone()).is_err(), "{shape:?}");
-            let job = Job::Commit {
-                bucket: 0,
-                expected: None,
-                epoch: 1,
-                sent: 1,
-            };
-            assert!(reply(&job, shape).is_err());
         }
     }
 

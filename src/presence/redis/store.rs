@@ -2,15 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{Cmd, Value, cmd};
 
-use super::{parse, scripts::Scripts};
+use super::{
+    answers::answers,
+    parse,
+    scripts::Scripts,
+    write::{Writer, steps},
+};
 use crate::{
     error::StoreError,
     ids::random_id,
-    message::User,
     presence::{
         core::CHECKS,
-        job::{Beat, Gone, Job, Lookup, Table},
-        keys::{Keys, bucket, member, parse_member},
+        job::{Beat, Job, Lookup, Table, Terms},
+        keys::{Keys, bucket, parse_member},
         liveness::Corpse,
         store::{Later, Reaped, Store, Written},
         value::Lease,
@@ -46,77 +50,24 @@ struct RedisStore {
     probing: Link,
     scripts: Scripts,
     keys: Keys,
-    /// After so many microseconds a write has been given up by its sender.
-    latest: u64,
+    writer: Writer,
 }
 
 impl RedisStore {
-    fn new(redis: Redis, namespace: &str, timeout: Duration) -> Self {
+    fn new(redis: Redis, namespace: &str, timeout: Duration, terms: Terms) -> Self {
         let scripts = Scripts::new();
+        let keys = Keys::new(namespace);
+        let latest = timeout - timeout / DRIFT;
         let link = || Link::new(redis.clone(), scripts.all(), timeout);
         let main = link();
         Self {
             beating: main.is_cluster().then(link),
             probing: link(),
             link: main,
+            writer: Writer::new(scripts.write.clone(), keys.clone(), latest, terms),
             scripts,
-            keys: Keys::new(namespace),
-            latest: u64::try_from((timeout - timeout / DRIFT).as_micros()).unwrap_or(u64::MAX),
+            keys,
         }
-    }
-
-    fn put(&self, node: &str, job: &Job) -> Cmd {
-        let scripts = &self.scripts;
-        match job {
-            Job::Put {
-                user,
-                epoch,
-                generation,
-                force,
-                sent,
-            } => {
-                let follows = [self.keys.follows(user.account())];
-                let mut put = self.on_entry(&scripts.put, node, user, follows);
-                put.arg(user.session())
-                    .arg(node)
-                    .arg(*epoch)
-                    .arg(user.sid());
-                put.arg(*generation).arg(u8::from(*force)).arg(random_id());
-                put.arg(member(user.account(), user.session()));
-                put.arg(*sent).arg(self.latest);
-                put.arg(member(user.session(), ""));
-                put
-            }
-            Job::Delete(Gone { user, .. }) => {
-                let mut delete = self.on_entry(&scripts.delete, node, user, []);
-                delete.arg(user.session()).arg(node).arg(user.sid());
-                delete.arg(member(user.account(), user.session()));
-                delete
-            }
-            Job::Commit { .. } => self.commit(node, &[job]),
-            Job::Uncommit { bucket } => {
-                let mut uncommit = cmd("HDEL");
-                uncommit.arg(self.keys.written(*bucket)).arg(node);
-                uncommit
-            }
-        }
-    }
-
-    fn on_entry<const N: usize>(
-        &self,
-        script: &Script,
-        node: &str,
-        user: &User,
-        more: [String; N],
-    ) -> Cmd {
-        let bucket = bucket(user.account());
-        let mut keys = vec![
-            self.keys.account(user.account()),
-            self.keys.index(bucket, node),
-            self.keys.marker(bucket),
-        ];
-        keys.extend(more);
-        script.on(&keys)
     }
 
     /// What the three keys of an account have to say.
@@ -142,59 +93,26 @@ impl RedisStore {
         node: &str,
         jobs: &[Job],
     ) -> Result<Written, StoreError> {
-        // One server looks at many buckets in one step.
-        let together = |job: &&Job| matches!(job, Job::Commit { .. }) && !link.is_cluster();
-        let (commits, others): (Vec<&Job>, Vec<&Job>) = jobs.iter().partition(together);
-        let mut calls: Vec<Cmd> = others.iter().map(|job| self.put(node, job)).collect();
-        if !commits.is_empty() {
-            calls.push(self.commit(node, &commits));
-        }
-        let expected = calls.len();
-        let mut values = link.call_all(calls).await?;
-        if values.len() != expected {
+        let together = !link.is_cluster();
+        let steps = steps(jobs, together);
+        let calls = steps.iter().map(|step| self.writer.call(node, step));
+        let values = link.call_all(calls.collect()).await?;
+        if values.len() != steps.len() {
             return Err(parse::nonsense());
         }
-        let committed = values.split_off(others.len()).pop();
-        let mut committed = each_commitment(committed, commits.len()).into_iter();
-        let mut values = values.into_iter();
-        let reply = |job: &Job| {
-            let value = if together(&job) {
-                committed.next()
-            } else {
-                values.next()
-            };
-            let value = value.unwrap_or_else(|| Err(parse::nonsense()))?;
-            match job {
-                Job::Commit { .. } if link.is_cluster() => {
-                    let value = each_commitment(Some(Ok(value)), 1).pop();
-                    parse::reply(job, value.unwrap_or_else(|| Err(parse::nonsense()))?)
-                }
-                _ => parse::reply(job, value),
-            }
-        };
-        Ok(jobs.iter().map(reply).collect())
-    }
-
-    /// Says of many buckets at once that they are written.
-    fn commit(&self, node: &str, jobs: &[&Job]) -> Cmd {
-        let mut keys = Vec::with_capacity(jobs.len() * 2);
-        let mut args = Vec::with_capacity(jobs.len() * 4);
-        for job in jobs {
-            if let Job::Commit {
-                bucket,
-                expected,
-                epoch,
-                sent,
-            } = job
-            {
-                keys.extend([self.keys.written(*bucket), self.keys.marker(*bucket)]);
-                let expected = expected.as_deref().unwrap_or_default().to_owned();
-                args.extend([epoch.to_string(), expected, random_id(), sent.to_string()]);
+        let mut written: Vec<_> = jobs.iter().map(|_| Err(parse::nonsense())).collect();
+        for (step, value) in steps.iter().zip(values) {
+            for ((place, _), reply) in step.iter().zip(answers(step, value)) {
+                written[*place] = reply;
             }
         }
-        let mut commit = self.scripts.commit.on(&keys);
-        commit.arg(node).arg(self.latest).arg(args);
-        commit
+        let lost = |reply: &Result<_, StoreError>| matches!(reply, Err(StoreError::Unreachable(_)));
+        if together && let Some(place) = written.iter().position(lost) {
+            // A server that says so of one is not to be relied on for the others.
+            self.reconnect();
+            written.swap_remove(place)?;
+        }
+        Ok(written)
     }
 
     async fn replace(&self, node: &str, seen: &str, new: &str) -> Result<bool, StoreError> {
@@ -260,7 +178,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let written = self.write_over(&self.probing, node, jobs).await;
             // It is not needed any more, or is not bound to where it should be.
-            self.probing.reconnect();
+            self.probing.disconnect();
             written
         })
     }
@@ -340,8 +258,13 @@ impl Store for RedisStore {
 
     fn follow<'a>(&'a self, account: &'a str, pairs: &'a [String], on: bool) -> Later<'a, ()> {
         Box::pin(async move {
-            let mut follow = self.scripts.follow.on(&[self.keys.follows(account)]);
-            follow.arg(u8::from(on)).arg(FOLLOWS).arg(pairs);
+            let keys = [
+                self.keys.follows(account),
+                self.keys.marker(bucket(account)),
+            ];
+            let mut follow = self.scripts.follow.on(&keys);
+            follow.arg(u8::from(on)).arg(FOLLOWS);
+            follow.arg(random_id()).arg(pairs);
             self.link.call(follow).await.map(drop)
         })
     }
@@ -356,25 +279,12 @@ impl Store for RedisStore {
     }
 }
 
-/// What became of so many buckets that were committed in one step.
-fn each_commitment(
-    value: Option<Result<Value, StoreError>>,
-    count: usize,
-) -> Vec<Result<Value, StoreError>> {
-    let all = |error: StoreError| vec![Err(error); count];
-    match value.map(|value| value.and_then(parse::commitments)) {
-        None => Vec::new(),
-        Some(Ok(each)) if each.len() == count => each.into_iter().map(Ok).collect(),
-        Some(Ok(_)) => all(parse::nonsense()),
-        Some(Err(error)) => all(error),
-    }
-}
-
 /// A store of this kind, for a node.
 pub(in crate::presence) fn open(
     redis: Redis,
     namespace: &str,
     timeout: Duration,
+    terms: Terms,
 ) -> Arc<dyn Store> {
-    Arc::new(RedisStore::new(redis, namespace, timeout))
+    Arc::new(RedisStore::new(redis, namespace, timeout, terms))
 }

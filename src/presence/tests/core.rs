@@ -32,7 +32,7 @@ fn nothing_is_written_before_the_store_knows_the_node() {
         .directory
         .connect(&User::new("ann", "s", "sid"), now, None);
     assert!(one.core.take_batch(now, 100).is_empty());
-    assert!(one.core.beat().register);
+    assert!(one.core.beat(now).register);
     one.beat(now);
     assert!(!one.core.take_batch(now, 100).is_empty());
 }
@@ -41,7 +41,10 @@ fn nothing_is_written_before_the_store_knows_the_node() {
 fn who_is_declared_dead_registers_anew_at_once_and_writes_nothing_before() {
     let store = Memory::default();
     let (mut one, _, now) = two(&store);
-    assert!(!one.core.beat().register, "its row is not to be made again");
+    assert!(
+        !one.core.beat(now).register,
+        "its row is not to be made again"
+    );
     store.declare_dead("one");
 
     let changes = one.beat(now);
@@ -57,7 +60,7 @@ fn who_is_declared_dead_registers_anew_at_once_and_writes_nothing_before() {
             .any(|change| matches!(change, Change::Outlived(1)))
     );
     assert_eq!(one.core.epoch(), 2);
-    assert!(one.core.wants_beat() && one.core.beat().register);
+    assert!(one.core.wants_beat() && one.core.beat(now).register);
     assert!(one.core.take_batch(now, 100).is_empty());
 }
 

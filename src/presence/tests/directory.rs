@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         directory::{Directory, Event},
-        job::{Job, Reply},
+        job::{Job, Kept, Reply},
         keys::bucket,
     },
-    node::away,
+    node::{EXPIRY, away},
 };
 use crate::{error::StoreError, message::User};
 
@@ -21,6 +21,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What the store's clock shows when a test begins.
 const TIME: u64 = 50_000_000;
+
+const KEPT: Kept = Kept {
+    listed: true,
+    expiring: false,
+};
 
 /// A directory, and the store that does as it is told.
 struct Desk {
@@ -38,7 +43,7 @@ impl Desk {
 
     fn with(max_deletes: usize) -> Self {
         let mut desk = Self {
-            directory: Directory::new(max_deletes),
+            directory: Directory::new(max_deletes, EXPIRY),
             now: super::start(),
             epoch: 1,
             events: Vec::new(),
@@ -114,7 +119,8 @@ impl Desk {
 const fn name(job: &Job) -> &'static str {
     match job {
         Job::Put { .. } => "put",
-        Job::Delete(_) => "delete",
+        Job::Delete { .. } => "delete",
+        Job::Prune { .. } => "prune",
         Job::Commit { .. } => "commit",
         Job::Uncommit { .. } => "uncommit",
     }
@@ -133,8 +139,9 @@ fn well(job: &Job, marker: &str) -> Reply {
             other: None,
             lost: false,
             followers: Vec::new(),
+            kept: KEPT,
         },
-        Job::Delete(gone) => Reply::Delete {
+        Job::Delete { gone, .. } => Reply::Delete {
             marker: Some(marker),
             generation: gone.generation,
         },
@@ -143,7 +150,7 @@ fn well(job: &Job, marker: &str) -> Reply {
             done: true,
             time: *sent,
         },
-        Job::Uncommit { .. } => Reply::Uncommit,
+        Job::Prune { .. } | Job::Uncommit { .. } => Reply::Uncommit,
     }
 }
 
@@ -211,6 +218,7 @@ fn a_generation_is_when_a_session_began_and_stays() {
         other: None,
         lost: false,
         followers: Vec::new(),
+        kept: KEPT,
     };
     desk.settle(job, Ok(reply));
 
@@ -225,7 +233,7 @@ fn a_generation_is_when_a_session_began_and_stays() {
 
 #[test]
 fn a_clock_that_was_read_later_tells_when_a_session_began() {
-    let (now, mut directory) = (super::start(), Directory::new(8));
+    let (now, mut directory) = (super::start(), Directory::new(8, EXPIRY));
     directory.set_clock(now, TIME - 1);
     directory.connect(&ann("a"), now, None);
     directory.set_clock(now + 10 * SECOND, TIME + 10_000_000);
@@ -662,7 +670,7 @@ fn a_server_that_is_reached_again_is_told_everything() {
     for job in jobs {
         // It was removed before, and nobody heard of it.
         let reply = match job {
-            Job::Delete(ref gone) if gone.user.sid() == "tried" => Reply::Delete {
+            Job::Delete { ref gone, .. } if gone.user.sid() == "tried" => Reply::Delete {
                 marker: Some("m".into()),
                 generation: None,
             },

@@ -2,7 +2,7 @@
 
 use super::{
     super::{directory::Directory, job::Job, keys::bucket, memory::Memory},
-    node::{away, two},
+    node::{EXPIRY, away, two},
 };
 use crate::{error::StoreError, message::User};
 
@@ -64,7 +64,7 @@ fn a_removal_that_nobody_heard_of_is_told_once_it_is_sure() {
 #[test]
 fn what_is_lost_stays_lost_where_something_was_refused() {
     let (now, user) = (super::start(), User::new("ann", "s", "sid"));
-    let mut directory = Directory::new(8);
+    let mut directory = Directory::new(8, EXPIRY);
     directory.set_clock(now, 1_000_000);
     directory.connect(&user, now, None);
     let jobs = directory.take_batch(now, 1, 1);

@@ -191,9 +191,10 @@ fn nobody_removes_the_entry_of_another_node() {
         generation: None,
         untold: false,
         again: false,
+        listed: true,
     };
     let reply = store
-        .write_now("one", &[Job::Delete(gone)])
+        .write_now("one", &[Job::Delete { gone, epoch: 1 }])
         .unwrap()
         .remove(0);
     assert!(matches!(

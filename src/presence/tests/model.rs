@@ -10,7 +10,7 @@ use super::super::{
     Find, PresenceState,
     core::{Change, Core},
     directory::Event,
-    job::eviction,
+    job::{Terms, eviction},
     liveness::{Corpse, Periods},
     memory::Memory,
     value::Entry,
@@ -28,6 +28,9 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// By then everything is known again, whatever happened before.
 const CATCH_UP: Duration = Duration::from_secs(12);
+
+/// How long entries stay that nobody writes again and no index lists.
+const EXPIRY: Duration = Duration::from_secs(16);
 
 const ACCOUNTS: u64 = 40;
 const SESSIONS: u64 = 3;
@@ -48,8 +51,19 @@ impl Dice {
     }
 }
 
+/// Which nodes list their sessions in an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feed {
+    All,
+    None,
+    /// Every other one.
+    Half,
+}
+
 struct Node {
     core: Core,
+    /// The store as it writes there.
+    store: Memory,
     /// Who is connected, as the node itself knows.
     open: BTreeMap<(String, String), Open>,
     next_beat: Instant,
@@ -70,6 +84,7 @@ struct Open {
 
 struct World {
     seed: u64,
+    feed: Feed,
     dice: Dice,
     store: Memory,
     start: Instant,
@@ -87,8 +102,22 @@ struct World {
 
 #[test]
 fn no_ghost_no_loss_no_false_answer() {
+    no_trouble(Feed::All);
+}
+
+#[test]
+fn nor_where_nothing_is_listed_and_all_expires() {
+    no_trouble(Feed::None);
+}
+
+#[test]
+fn nor_where_some_expires() {
+    no_trouble(Feed::Half);
+}
+
+fn no_trouble(feed: Feed) {
     for seed in 1..=12 {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, feed);
         for _ in 0..4 {
             for _ in 0..300 {
                 world.misfortune();
@@ -96,6 +125,11 @@ fn no_ghost_no_loss_no_false_answer() {
                 world.check_always();
             }
             world.recover();
+            if feed != Feed::All {
+                // Nobody clears up what is not listed: who meets it first has to learn of whom it is.
+                world.ask_all();
+                world.recover();
+            }
             world.check_settled();
             // Asking made known who died before anybody had seen it.
             world.recover();
@@ -105,10 +139,11 @@ fn no_ghost_no_loss_no_false_answer() {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, feed: Feed) -> Self {
         let now = super::start();
         let mut world = Self {
             seed,
+            feed,
             dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             store: Memory::default(),
             start: now,
@@ -128,9 +163,18 @@ impl World {
 
     fn boot(&mut self) {
         self.names += 1;
-        let core = Core::new(&format!("n{}", self.names), PERIODS, 8);
+        let core = Core::new(&format!("n{}", self.names), PERIODS, 8, EXPIRY);
+        let terms = Terms {
+            listed: match self.feed {
+                Feed::All => true,
+                Feed::None => false,
+                Feed::Half => self.names.is_multiple_of(2),
+            },
+            expiry: EXPIRY,
+        };
         self.nodes.push(Node {
             core,
+            store: self.store.clone().with(Duration::ZERO, terms),
             open: BTreeMap::new(),
             next_beat: self.now,
             frozen_until: self.now,
@@ -223,11 +267,11 @@ impl World {
 
     fn run(&mut self, index: usize) {
         let now = self.now;
-        let store = self.store.clone();
         let node = &mut self.nodes[index];
+        let store = node.store.clone();
         let name = node.core.node().to_string();
         while node.next_beat <= now {
-            let beat = node.core.beat();
+            let beat = node.core.beat(now);
             let changes = match store.beat_now(&name, &beat) {
                 Ok(table) => node.core.handle_table(now, table),
                 Err(error) => node.core.handle_loss(error),
@@ -366,6 +410,17 @@ impl World {
         self.calm = false;
     }
 
+    /// Everybody is asked for everything.
+    fn ask_all(&mut self) {
+        for account in 0..ACCOUNTS {
+            for session in 0..SESSIONS {
+                for index in 0..self.nodes.len() {
+                    self.find(index, &format!("a{account}"), &format!("s{session}"));
+                }
+            }
+        }
+    }
+
     /// Everybody knows everything, and there is nothing else.
     fn check_settled(&mut self) {
         let seed = self.seed;
@@ -390,8 +445,10 @@ impl World {
                     assert_eq!(
                         find,
                         expected,
-                        "seed {seed}: {key:?} by {}",
-                        self.nodes[index].core.node()
+                        "seed {seed}: {key:?} by {} {:?} {:?}",
+                        self.nodes[index].core.node(),
+                        self.store.find_now(&key.0, &key.1, true),
+                        self.nodes[index].core.liveness
                     );
                 }
             }

@@ -14,6 +14,8 @@ use crate::{error::StoreError, message::User};
 
 pub(super) const LEASE: Duration = Duration::from_millis(500);
 
+pub(super) const EXPIRY: Duration = Duration::from_secs(3600);
+
 pub(super) struct Node {
     pub(super) core: Core,
     pub(super) store: Memory,
@@ -29,7 +31,7 @@ impl Node {
             dead: LEASE * 8,
         };
         Self {
-            core: Core::new(name, periods, 8),
+            core: Core::new(name, periods, 8, EXPIRY),
             store: store.clone(),
             superseded: Vec::new(),
             removed: Vec::new(),
@@ -39,7 +41,7 @@ impl Node {
     /// One heartbeat; what came of it, beside what the node does about it.
     pub(super) fn beat(&mut self, now: Instant) -> Vec<Change> {
         let name = self.core.node().to_string();
-        let beat = self.core.beat();
+        let beat = self.core.beat(now);
         let table = self.store.beat_now(&name, &beat).unwrap();
         let changes = self.core.handle_table(now, table);
         self.handle(now, changes)

@@ -56,7 +56,8 @@ impl Odd {
         let away = self.away.lock().map(bucket);
         match job {
             Job::Put { user, .. } => away == Some(bucket(user.account())),
-            Job::Delete(gone) => away == Some(bucket(gone.user.account())),
+            Job::Delete { gone, .. } => away == Some(bucket(gone.user.account())),
+            Job::Prune { account, .. } => away == Some(bucket(account)),
             Job::Commit { bucket, .. } | Job::Uncommit { bucket } => away == Some(*bucket),
         }
     }
