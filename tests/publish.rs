@@ -254,6 +254,9 @@ async fn any_of_several_secrets_counts_and_nothing_else() {
             assert_eq!(status, StatusCode::UNAUTHORIZED);
             let challenge = headers[header::WWW_AUTHENTICATE].to_str().unwrap();
             assert!(challenge.starts_with("Bearer "), "{challenge}");
+            if given.is_none() {
+                assert!(!challenge.contains("error"), "{challenge}");
+            }
             notice(&mut notices, "reject").await;
         }
     }
