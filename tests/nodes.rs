@@ -148,7 +148,13 @@ async fn who_went_to_a_third_node_is_reached_by_one_detour() {
     assert_eq!(one.forward("s", "here", wait).await, Outcome::Written);
     assert_eq!(ann.message().await, news("here"));
     drop(ann);
-    settle().await;
+    // What ended is gathered for a moment.
+    soon(async {
+        while two.handle.find("ann", "s").await != Find::NotFound {
+            settle().await;
+        }
+    })
+    .await;
     assert_eq!(one.forward("s", "gone", wait).await, Outcome::NoSession);
     assert_eq!(two.forward("s", "gone", wait).await, Outcome::NoSession);
 }
