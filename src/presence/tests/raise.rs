@@ -9,8 +9,8 @@ use super::{
         job::{Job, Kept, Reply},
         memory::Memory,
     },
+    running::{Node, ann, pass},
     start,
-    task::{Node, ann, pass},
 };
 use crate::{message::User, notice::Notice};
 
