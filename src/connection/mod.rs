@@ -20,6 +20,7 @@ mod polling;
 mod queue;
 mod registry;
 mod report;
+mod shared;
 mod tails;
 mod watch;
 mod wire;

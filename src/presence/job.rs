@@ -8,8 +8,7 @@ use crate::{config::PresenceSettings, message::User};
 /// Entries last for so many dead times at least.
 const DEAD_TIMES: u32 = 4;
 
-/// One write, in one bucket. All of them can be repeated. In one batch all that is for a bucket is of
-/// one epoch and was sent at the same time.
+/// One write, in one bucket. All of them can be repeated. A batch is of one epoch.
 #[derive(Clone, Debug)]
 pub(super) enum Job {
     /// Stores an entry of ours.

@@ -1,6 +1,6 @@
 //! What only the tests of presence do to the directory.
 
-use super::{LATEST, Memory, part::Account};
+use super::{LATEST, Memory};
 use crate::{
     condition::Condition,
     error::StoreError,
@@ -90,9 +90,8 @@ impl Memory {
     pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
         let mut data = self.data.lock();
         let time = data.time();
-        let lives = |account: &Account| account.expires.is_none_or(|expires| expires > time);
         for part in data.buckets.values_mut() {
-            part.accounts.retain(|_, account| lives(account));
+            part.expire_all(time);
         }
         let accounts = data.buckets.values().flat_map(|part| &part.accounts);
         let entries = accounts.flat_map(|(account, known)| {
