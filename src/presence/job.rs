@@ -22,7 +22,14 @@ pub(super) enum Job {
         sent: u64,
     },
     /// Removes an entry if it is still this connection's.
-    Delete { gone: Gone, epoch: u64 },
+    Delete {
+        gone: Gone,
+        #[cfg_attr(
+            not(feature = "redis"),
+            allow(dead_code, reason = "memory looks at what is there")
+        )]
+        epoch: u64,
+    },
     /// Removes an entry of a node that is dead and was cleared up after, if it is still the same and
     /// only waits for the end of its time.
     Prune {
@@ -53,6 +60,10 @@ pub(super) struct Gone {
     /// It may have been removed already, and nobody was told.
     pub(super) again: bool,
     /// The index of the node may list it.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "memory looks at what is there")
+    )]
     pub(super) listed: bool,
 }
 
