@@ -5,16 +5,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytestring::ByteString;
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use pin_project_lite::pin_project;
 
-use crate::{message::Message, metrics::Stopwatch, spans::Span};
+use crate::{
+    message::{EventId, Message},
+    metrics::Stopwatch,
+    spans::Span,
+};
 
 /// What is remembered of a message while the handler has it.
 pub(super) struct Called {
-    pub(super) event: ByteString,
+    pub(super) event: EventId,
     pub(super) id: Option<u64>,
     pub(super) since: Stopwatch,
     pub(super) span: Span,
@@ -23,7 +26,7 @@ pub(super) struct Called {
 impl Called {
     pub(super) fn of(message: &Message, span: Span) -> Self {
         Self {
-            event: message.event.clone(),
+            event: message.known,
             id: message.id,
             since: Stopwatch::start(),
             span,
@@ -70,21 +73,25 @@ impl<F: Future> Calls<F> {
     }
 
     /// The next call that has ended.
+    #[inline]
     pub(super) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<(Called, Outcome<F::Output>)>> {
+    ) -> Poll<(Called, Outcome<F::Output>)> {
         let mut this = self.project();
-        if let Some(first) = this.first.as_mut().as_pin_mut()
-            && let Poll::Ready(ended) = first.poll(cx)
-        {
-            this.first.set(None);
-            return Poll::Ready(ended);
+        if let Some(first) = this.first.as_mut().as_pin_mut() {
+            let first = first.project();
+            if let Poll::Ready(outcome) = poll_call(first.future, first.called, cx)
+                && let Some(called) = first.called.take()
+            {
+                this.first.set(None);
+                return Poll::Ready((called, outcome));
+            }
         }
         match this.others {
             Some(others) => match Pin::new(&mut **others).poll_next(cx) {
-                Poll::Ready(Some(ended)) => Poll::Ready(ended),
-                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Some(ended))) => Poll::Ready(ended),
+                Poll::Ready(Some(None) | None) | Poll::Pending => Poll::Pending,
             },
             None => Poll::Pending,
         }
@@ -104,15 +111,20 @@ impl<F: Future> Future for Call<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = {
-            let _entered = this.called.as_ref().map(|called| called.span.enter());
-            catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)))
-        };
-        let outcome = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(panic) => Err(panic),
-        };
-        Poll::Ready(this.called.take().map(|called| (called, outcome)))
+        let polled = poll_call(this.future, this.called, cx);
+        polled.map(|outcome| this.called.take().map(|called| (called, outcome)))
+    }
+}
+
+fn poll_call<F: Future>(
+    future: Pin<&mut F>,
+    called: &Option<Called>,
+    cx: &mut Context<'_>,
+) -> Poll<Outcome<F::Output>> {
+    let _entered = called.as_ref().map(|called| called.span.enter());
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => Poll::Ready(Err(panic)),
     }
 }

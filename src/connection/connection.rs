@@ -1,18 +1,18 @@
 use std::{fmt, sync::Arc, task::Waker, time::Instant};
 
 use http::Extensions;
-use parking_lot::Mutex;
 
 use super::{
     Endpoint,
     exchange::{Errands, Exchange, LastWord},
     queue::Batch,
+    shared::Shared,
     watch::{Fate, Watcher},
 };
 use crate::{
     config::{QueuePolicy, Settings},
     engine::{CloseReason, Fact, Transport},
-    message::{Codec, Frame, Outlet, PushError, SendError, Socket, User},
+    message::{Codec, Encoded, Frame, Outlet, PushError, SendError, Socket, User},
     metrics::Metrics,
     notice::Notice,
 };
@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     user: User,
     kept: Extensions,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) exchange: Mutex<Exchange>,
+    pub(super) exchange: Shared,
 }
 
 impl Connection {
@@ -39,7 +39,7 @@ impl Connection {
             user,
             kept,
             endpoint: Arc::clone(endpoint),
-            exchange: Mutex::new(Exchange::new(transport)),
+            exchange: Shared::new(Exchange::new(transport)),
         }
     }
 
@@ -59,6 +59,7 @@ impl Connection {
         &self.endpoint.settings.metrics
     }
 
+    #[inline]
     pub(crate) fn socket(self: &Arc<Self>) -> Socket {
         Socket::new(Arc::clone(self) as Arc<dyn Outlet>)
     }
@@ -86,15 +87,22 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Separator`]; that the connection is closed is none.
-    pub(super) fn push_answer(&self, frame: Frame) -> Result<(), SendError> {
-        self.exchange.lock().push_answer(frame)?;
+    pub(super) fn push_answer(&self, answer: &Encoded<'_>) -> Result<(), SendError> {
+        self.exchange.lock().push_answer(answer)?;
         self.metrics().sent();
         Ok(())
     }
 
     /// Whether the outgoing queue takes another message.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.exchange.lock().has_room(self.settings())
+        self.exchange.queue_cost() < self.settings().queue_limit()
+    }
+
+    /// Whether something waits to be sent.
+    #[inline]
+    pub(crate) fn has_queued(&self) -> bool {
+        self.exchange.queue_cost() > 0
     }
 
     /// Takes what one write should carry, and says whether somebody wants to hear when it is

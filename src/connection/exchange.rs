@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::Settings,
     engine::{CloseReason, Payload, Transport},
-    message::{Frame, SendError},
+    message::{Encoded, Frame, SendError},
     metrics::Backlog,
 };
 
@@ -124,8 +124,13 @@ impl Exchange {
 
 /// Senders.
 impl Exchange {
+    /// What the queue costs.
+    pub(super) const fn queue_cost(&self) -> usize {
+        self.queue.cost()
+    }
+
     /// Whether the queue takes another message.
-    pub(super) const fn has_room(&self, settings: &Settings) -> bool {
+    const fn has_room(&self, settings: &Settings) -> bool {
         self.queue.cost() < settings.queue_limit()
     }
 
@@ -194,9 +199,14 @@ impl Exchange {
     /// # Errors
     ///
     /// [`SendError::Separator`].
-    pub(super) fn push_answer(&mut self, frame: Frame) -> Result<(), SendError> {
-        self.check_transport(&frame)?;
-        self.push_control(frame);
+    pub(super) fn push_answer(&mut self, answer: &Encoded<'_>) -> Result<(), SendError> {
+        if self.transport == Transport::Polling {
+            let frame = answer.to_frame();
+            self.check_transport(&frame)?;
+            self.push_control(frame);
+        } else if self.stage == Stage::Open {
+            self.queue.append(answer);
+        }
         Ok(())
     }
 

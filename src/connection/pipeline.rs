@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     Connection, MakeHandler,
-    calls::{Called, Calls},
+    calls::{Called, Calls, Outcome},
     report,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 };
 
 type Fut<M> = <<M as MakeHandler>::Handler as Service<Message>>::Future;
+type HandlerError<M> = <<M as MakeHandler>::Handler as Service<Message>>::Error;
 
 pin_project! {
     /// The way of one connection's messages into its handler.
@@ -82,8 +83,13 @@ impl<M: MakeHandler> Pipeline<M> {
         *self.project().followed = followed;
     }
 
-    /// Takes a message; only when the intake is open.
-    pub(super) fn take(mut self: Pin<&mut Self>, data: Data, connection: &Arc<Connection>) {
+    /// Takes a message, only when the intake is open, and goes on as far as possible.
+    pub(super) fn take(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: Data,
+        connection: &Arc<Connection>,
+    ) -> Intake {
         let endpoint = connection.endpoint();
         endpoint.settings.metrics.received();
         let codec = &*endpoint.settings.codec;
@@ -94,7 +100,10 @@ impl<M: MakeHandler> Pipeline<M> {
             let validators = &endpoint.validators;
             validators.admit(codec, data.into(), connection.socket())
         };
-        self.settle(admission, connection);
+        match self.as_mut().settle(cx, admission, connection) {
+            Some(intake) => intake,
+            None => self.poll(cx, connection),
+        }
     }
 
     /// Goes on as far as possible.
@@ -103,10 +112,10 @@ impl<M: MakeHandler> Pipeline<M> {
         cx: &mut Context<'_>,
         connection: &Arc<Connection>,
     ) -> Intake {
-        self.as_mut().poll_calls(cx, connection);
         loop {
+            self.as_mut().poll_calls(cx, connection);
             let this = self.as_mut().project();
-            match this.waiting {
+            let intake = match this.waiting {
                 Waiting::Nobody => return Intake::Open,
                 Waiting::Validation(asking) => {
                     let polled = {
@@ -117,35 +126,22 @@ impl<M: MakeHandler> Pipeline<M> {
                         return Intake::Held;
                     };
                     *this.waiting = Waiting::Nobody;
-                    if let Some(admission) = admission {
-                        self.as_mut().settle(admission, connection);
-                    }
+                    admission.and_then(|it| self.as_mut().settle(cx, it, connection))
                 }
-                Waiting::Refusal(_) => {
-                    if !connection.has_room() {
-                        return Intake::Full;
+                Waiting::Refusal(_) if !connection.has_room() => return Intake::Full,
+                Waiting::Refusal(_) | Waiting::Handler { .. } => match take(this.waiting) {
+                    Waiting::Handler { message, asked } => {
+                        self.as_mut().offer(cx, message, asked, connection)
                     }
-                    if let Waiting::Refusal(refused) = take(this.waiting) {
-                        let span = mem::replace(this.span, Span::none());
-                        let _entered = span.enter();
-                        report::refused(connection, refused);
+                    Waiting::Refusal(refused) => {
+                        self.as_mut().refuse(refused, connection);
+                        None
                     }
-                }
-                Waiting::Handler { message, asked } => {
-                    if this.calls.len() >= connection.endpoint().settings.concurrency() {
-                        return Intake::Held;
-                    }
-                    if !*asked && !connection.has_room() {
-                        return Intake::Full;
-                    }
-                    if !mem::replace(asked, true) {
-                        M::prepare(this.handler, message);
-                    }
-                    if self.as_mut().poll_dispatch(cx, connection).is_pending() {
-                        return Intake::Held;
-                    }
-                    self.as_mut().poll_calls(cx, connection);
-                }
+                    Waiting::Nobody | Waiting::Validation(_) => None,
+                },
+            };
+            if let Some(intake) = intake {
+                return intake;
             }
         }
     }
@@ -167,55 +163,102 @@ impl<M: MakeHandler> Pipeline<M> {
         self.is_waiting() || self.calls.len() > 0
     }
 
-    fn settle(self: Pin<&mut Self>, admission: Admission, connection: &Connection) {
-        let this = self.project();
-        if *this.followed
-            && let Admission::Passed(message) = &admission
-        {
-            tell_followers(connection, message);
-        }
-        *this.waiting = match admission {
+    /// Does what an admission asks for; why nothing more is taken, if that is known then.
+    fn settle(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        admission: Admission,
+        connection: &Arc<Connection>,
+    ) -> Option<Intake> {
+        let this = self.as_mut().project();
+        match admission {
             Admission::Passed(message) => {
-                this.span.name_event(message.event());
-                Waiting::Handler {
-                    message,
-                    asked: false,
+                if *this.followed {
+                    tell_followers(connection, &message);
                 }
+                this.span.name_event(message.event());
+                return self.offer(cx, message, false, connection);
             }
-            Admission::Asking(asking) => Waiting::Validation(asking),
-            Admission::Refused(refused) if refused.id.is_some() => Waiting::Refusal(refused),
-            Admission::Refused(refused) => {
-                let span = mem::replace(this.span, Span::none());
-                let _entered = span.enter();
-                report::refused(connection, refused);
-                Waiting::Nobody
+            Admission::Asking(asking) => *this.waiting = Waiting::Validation(asking),
+            Admission::Refused(refused) if refused.id.is_some() => {
+                *this.waiting = Waiting::Refusal(refused);
             }
-        };
+            Admission::Refused(refused) => self.refuse(refused, connection),
+        }
+        None
     }
 
-    /// Asks the handler whether it is ready, with a message in hand, and calls it.
-    fn poll_dispatch(
+    fn refuse(self: Pin<&mut Self>, refused: Refused, connection: &Connection) {
+        let span = mem::replace(self.project().span, Span::none());
+        let _entered = span.enter();
+        report::refused(connection, refused);
+    }
+
+    /// Calls the handler with a message; or keeps that, and says why.
+    fn offer(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        message: Message,
+        mut asked: bool,
+        connection: &Arc<Connection>,
+    ) -> Option<Intake> {
+        let ready = self.as_mut().ask(cx, &message, &mut asked, connection);
+        match ready {
+            Ok(ready) => {
+                self.dispatch(message, ready, connection);
+                None
+            }
+            Err(intake) => {
+                *self.project().waiting = Waiting::Handler { message, asked };
+                Some(intake)
+            }
+        }
+    }
+
+    /// Asks the handler whether it is ready, with a message in hand.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not asked, or not ready.
+    fn ask(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        connection: &Arc<Connection>,
-    ) -> Poll<()> {
+        message: &Message,
+        asked: &mut bool,
+        connection: &Connection,
+    ) -> Result<Outcome<Result<(), HandlerError<M>>>, Intake> {
         let this = self.project();
-        let ready = {
-            let _entered = this.span.enter();
-            catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx)))
-        };
-        if matches!(ready, Ok(Poll::Pending)) {
-            return Poll::Pending;
+        if this.calls.len() >= connection.endpoint().settings.concurrency() {
+            return Err(Intake::Held);
         }
-        let Waiting::Handler { message, .. } = take(this.waiting) else {
-            return Poll::Ready(());
-        };
+        if !*asked && !connection.has_room() {
+            return Err(Intake::Full);
+        }
+        if !mem::replace(asked, true) {
+            M::prepare(this.handler, message);
+        }
+        let _entered = this.span.enter();
+        match catch_unwind(AssertUnwindSafe(|| this.handler.poll_ready(cx))) {
+            Ok(Poll::Pending) => Err(Intake::Held),
+            Ok(Poll::Ready(ready)) => Ok(Ok(ready)),
+            Err(panic) => Ok(Err(panic)),
+        }
+    }
+
+    /// Calls a handler that said it is ready, or failed to say so.
+    fn dispatch(
+        self: Pin<&mut Self>,
+        message: Message,
+        ready: Outcome<Result<(), HandlerError<M>>>,
+        connection: &Connection,
+    ) {
+        let this = self.project();
         let called = Called::of(&message, mem::replace(this.span, Span::none()));
         let outcome = {
             let _entered = called.span.enter();
             match ready {
-                Ok(Poll::Ready(Err(error))) => Err(error.into()),
-                Ok(_) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(())) => catch_unwind(AssertUnwindSafe(|| this.handler.call(message)))
                     .map_err(|_| report::panicked()),
                 Err(_) => Err(report::panicked()),
             }
@@ -228,12 +271,11 @@ impl<M: MakeHandler> Pipeline<M> {
                 report::failed(connection, &called, error);
             }
         }
-        Poll::Ready(())
     }
 
-    fn poll_calls(self: Pin<&mut Self>, cx: &mut Context<'_>, connection: &Arc<Connection>) {
+    fn poll_calls(self: Pin<&mut Self>, cx: &mut Context<'_>, connection: &Connection) {
         let mut this = self.project();
-        while let Poll::Ready(Some((called, outcome))) = this.calls.as_mut().poll_next(cx) {
+        while let Poll::Ready((called, outcome)) = this.calls.as_mut().poll_next(cx) {
             connection.metrics().handled(&called.since);
             let _entered = called.span.enter();
             match outcome {

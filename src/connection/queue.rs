@@ -1,9 +1,9 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 
 use super::watch::{Watcher, Watchers};
-use crate::message::Frame;
+use crate::message::{Encoded, Frame};
 
 /// What waits to be sent to one client, oldest first.
 ///
@@ -13,6 +13,8 @@ use crate::message::Frame;
 pub(super) struct Queue {
     first: Option<Frame>,
     rest: VecDeque<Frame>,
+    /// Answers behind all of them, small and one after the other, for a websocket.
+    run: Vec<u8>,
     bytes: usize,
     frames: u32,
     volatile: u32,
@@ -39,16 +41,59 @@ const OVERHEAD: usize = 64;
 /// A batch is closed when it has grown to this size.
 const BATCH: usize = 16 * 1024;
 
+/// Room that a second answer makes for more of them, in bytes.
+const RUN: usize = 1024;
+
 impl Queue {
     pub(super) fn push(&mut self, frame: Frame) {
+        self.seal();
         self.bytes += frame.len();
         self.frames += 1;
         self.volatile += u32::from(frame.is_volatile());
+        self.place(frame);
+    }
+
+    /// As [`push`](Self::push), for a frame that only a websocket will carry: small ones share an
+    /// allocation, and count as one.
+    pub(super) fn append(&mut self, frame: &Encoded<'_>) {
+        let frame = frame.bytes();
+        if frame.len() >= SHARED_FROM {
+            return self.push(Frame::run(frame.to_vec()));
+        }
+        if self.run.len() + frame.len() > BATCH {
+            self.seal();
+        }
+        if self.run.is_empty() {
+            self.frames += 1;
+        } else if self.run.capacity() - self.run.len() < frame.len() {
+            self.run.reserve(RUN.max(frame.len()));
+        }
+        self.bytes += frame.len();
+        self.run.extend_from_slice(frame);
+    }
+
+    fn place(&mut self, frame: Frame) {
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
             self.rest.push_back(frame);
         }
+    }
+
+    /// What comes next stands behind the run, and so that ends.
+    fn seal(&mut self) {
+        if !self.run.is_empty() {
+            let run = Frame::run(mem::take(&mut self.run));
+            self.place(run);
+        }
+    }
+
+    /// Copies the run, which nothing stands before.
+    fn pop_run(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.run);
+        self.bytes -= self.run.len();
+        self.frames -= u32::from(!self.run.is_empty());
+        self.run = Vec::new();
     }
 
     /// As [`push`](Self::push); the watcher hears what becomes of the frame.
@@ -68,6 +113,9 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
+        if self.first.is_none() {
+            self.seal();
+        }
         let frame = self.first.take()?;
         self.first = self.rest.pop_front();
         if self.rest.is_empty() {
@@ -97,7 +145,7 @@ impl Queue {
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_none() && self.run.is_empty()
     }
 
     pub(super) const fn peek(&self) -> Option<&Frame> {
@@ -124,6 +172,7 @@ impl Queue {
         if self.volatile == 0 {
             return false;
         }
+        self.seal();
         let all = self.first.take().into_iter().chain(self.rest.drain(..));
         let mut kept: VecDeque<Frame> = all.filter(|frame| !frame.is_volatile()).collect();
         self.bytes = kept.iter().map(Frame::len).sum();
@@ -136,19 +185,25 @@ impl Queue {
 
     /// Takes as many frames as one write should carry; several are copied into `out`.
     pub(super) fn pop_batch(&mut self, out: &mut Vec<u8>) -> Batch {
-        let Some(first) = self.pop() else {
+        if self.is_empty() {
             return Batch::Empty;
-        };
-        if self.is_empty() || first.len() >= SHARED_FROM {
+        }
+        let alone = self.rest.is_empty() && self.run.is_empty();
+        let shared = |first: &Frame| alone || first.len() >= SHARED_FROM;
+        if self.peek().is_some_and(shared)
+            && let Some(first) = self.pop()
+        {
             return Batch::One(first.into_bytes());
         }
-        out.extend_from_slice(first.bytes());
         while let Some(next) = self.peek()
             && next.len() < SHARED_FROM
             && out.len() + next.len() <= BATCH
             && let Some(next) = self.pop()
         {
             out.extend_from_slice(next.bytes());
+        }
+        if self.first.is_none() && out.len() + self.run.len() <= BATCH {
+            self.pop_run(out);
         }
         Batch::Copied
     }
@@ -157,7 +212,10 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::watch::Fate;
+    use crate::{
+        connection::watch::Fate,
+        message::{Args, IntoArgs, Outgoing, Raw},
+    };
 
     fn frame(text: &str) -> Frame {
         Frame::packet(text.as_bytes())
@@ -285,6 +343,79 @@ mod tests {
         assert!(matches!(queue.pop_batch(&mut out), Batch::Copied));
         assert_eq!(out, b"\x81\x024a\x81\x024b");
         assert!(matches!(queue.pop_batch(&mut out), Batch::Empty));
+    }
+
+    /// Appends an answer, as only a websocket is sent it.
+    fn append(queue: &mut Queue, text: &str) {
+        let args = Args::text(text);
+        let message = Outgoing::new("message", args.as_args());
+        Frame::encode_with(&Raw, &message, |answer| queue.append(answer)).unwrap();
+    }
+
+    #[test]
+    fn answers_are_one_frame_and_keep_their_place_among_others() {
+        let mut queue = Queue::default();
+        let mut out = Vec::new();
+        append(&mut queue, "a");
+        append(&mut queue, "b");
+        assert_eq!((queue.bytes(), queue.cost()), (8, 8 + OVERHEAD));
+        queue.push(frame("4c").volatile());
+        append(&mut queue, "d");
+        assert_eq!((queue.bytes(), queue.cost()), (16, 16 + 3 * OVERHEAD));
+        assert!(matches!(queue.pop_batch(&mut out), Batch::Copied));
+        assert_eq!(out, b"\x81\x024a\x81\x024b\x81\x024c\x81\x024d");
+        assert_eq!((queue.cost(), queue.is_empty()), (0, true));
+        assert!(matches!(queue.pop_batch(&mut out), Batch::Empty));
+    }
+
+    #[test]
+    fn answers_alone_are_a_batch_and_leave_no_buffer() {
+        let mut queue = Queue::default();
+        let mut out = Vec::new();
+        append(&mut queue, "a");
+        assert!(!queue.is_empty());
+        assert!(matches!(queue.pop_batch(&mut out), Batch::Copied));
+        assert_eq!(out, b"\x81\x024a");
+        assert_eq!((queue.cost(), queue.run.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn answers_stay_when_volatile_frames_are_dropped() {
+        let mut queue = Queue::default();
+        let mut out = Vec::new();
+        append(&mut queue, "a");
+        queue.push(frame("4b").volatile());
+        append(&mut queue, "c");
+        assert!(queue.drop_volatile());
+        assert_eq!((queue.bytes(), queue.cost()), (8, 8 + 2 * OVERHEAD));
+        queue.pop_batch(&mut out);
+        assert_eq!(out, b"\x81\x024a\x81\x024c");
+    }
+
+    #[test]
+    fn answers_beyond_a_batch_and_large_ones_are_written_in_turn() {
+        let mut queue = Queue::default();
+        let text = "x".repeat(1000);
+        for _ in 0..20 {
+            append(&mut queue, &text);
+        }
+        append(&mut queue, &"y".repeat(SHARED_FROM));
+        append(&mut queue, "z");
+        let mut written = Vec::new();
+        loop {
+            let mut out = Vec::new();
+            match queue.pop_batch(&mut out) {
+                Batch::Empty => break,
+                Batch::One(bytes) => written.extend_from_slice(&bytes),
+                Batch::Copied => {
+                    assert!(out.len() <= BATCH);
+                    written.extend_from_slice(&out);
+                }
+            }
+        }
+        assert_eq!(written.len(), 20 * (4 + 1001) + (4 + 1 + SHARED_FROM) + 4);
+        assert!(written.ends_with(b"y\x81\x024z"));
+        assert_eq!(queue.cost(), 0);
     }
 
     #[test]

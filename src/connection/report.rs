@@ -6,8 +6,8 @@ use super::{Connection, calls::Called};
 use crate::{
     error::PublicError,
     message::{
-        Cause, DecodeFailure, Frame, IntoArgs, Outgoing, Outlet as _, Refused, Reply, ReplyBody,
-        SendError, is_reserved,
+        Cause, DecodeFailure, Encoded, Frame, IntoArgs, Outgoing, Outlet as _, Refused, Reply,
+        ReplyBody, SendError, is_reserved,
     },
     notice::Notice,
 };
@@ -30,7 +30,7 @@ pub(super) fn panicked() -> Box<dyn Error + Send + Sync> {
 pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
     let (name, args) = match &reply.body {
         ReplyBody::None => (None, None),
-        ReplyBody::Args(args) => (Some(&*called.event), Some(args.as_args())),
+        ReplyBody::Args(args) => (Some(event_of(connection, called)), Some(args.as_args())),
         ReplyBody::Event(name, args) => (Some(&**name), Some(args.as_args())),
     };
     let message = match (called.id, name, args) {
@@ -41,12 +41,15 @@ pub(super) fn answered(connection: &Connection, called: &Called, reply: Reply) {
     if message.event().is_some_and(is_reserved) {
         return failed(connection, called, Box::new(SendError::ReservedEvent));
     }
-    let sent = Frame::encode(connection.codec(), &message)
-        .map_err(SendError::Encode)
-        .and_then(|frame| connection.push_answer(frame));
-    if let Err(error) = sent {
+    let push = |answer: &Encoded<'_>| connection.push_answer(answer);
+    let sent = Frame::encode_with(connection.codec(), &message, push);
+    if let Err(error) = sent.unwrap_or_else(|error| Err(SendError::Encode(error))) {
         failed(connection, called, Box::new(error));
     }
+}
+
+fn event_of<'a>(connection: &'a Connection, called: &Called) -> &'a str {
+    connection.endpoint().validators.name(called.event)
 }
 
 /// The handler failed.
@@ -56,16 +59,11 @@ pub(super) fn failed(
     error: Box<dyn Error + Send + Sync>,
 ) {
     let error: Arc<dyn Error + Send + Sync> = error.into();
+    let event = event_of(connection, called);
     let text = PublicError::text_in(&*error).unwrap_or(FAILED);
-    tell(
-        connection,
-        called.id,
-        "error::handler",
-        Some(&called.event),
-        text,
-    );
+    tell(connection, called.id, "error::handler", Some(event), text);
     connection.notify(Notice::Handler {
-        event: called.event.to_string(),
+        event: event.to_owned(),
         error,
         user: connection.user().clone(),
     });
@@ -108,11 +106,14 @@ fn tell(connection: &Connection, id: Option<u64>, name: &str, event: Option<&str
             drop(connection.try_push(frame.volatile()));
         }
     }
-    if let Some(id) = id
-        && let Ok(frame) = Frame::encode(connection.codec(), &Outgoing::failure(id, text))
-    {
+    if let Some(id) = id {
+        let push = |answer: &Encoded<'_>| drop(connection.push_answer(answer));
         // Text of our own and of validators, in the codec's own words.
-        drop(connection.push_answer(frame));
+        drop(Frame::encode_with(
+            connection.codec(),
+            &Outgoing::failure(id, text),
+            push,
+        ));
     }
 }
 

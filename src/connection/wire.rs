@@ -118,6 +118,7 @@ impl Scratch {
 
     /// Copies a payload out of the input. Small ones share an allocation, which is used again
     /// once nobody holds any of them.
+    #[inline]
     pub(crate) fn keep(&mut self, payload: std::ops::Range<usize>) -> Bytes {
         keep(&mut self.chunk, &self.input[payload])
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -11,15 +11,20 @@ use bytestring::ByteString;
 use futures_util::FutureExt;
 
 use super::{
-    Codec, DecodeFailure, Envelope, Message, RawInput, Refusal, Socket, Verdict,
+    Codec, DecodeFailure, Message, RawInput, Refusal, Socket, Verdict,
     validator::{Found, Validator},
 };
 
 /// The validators of a layer by the event that they decide about.
 #[derive(Clone, Default)]
 pub(crate) struct Validators {
-    by_event: HashMap<Box<str>, Arc<dyn Validator>, foldhash::fast::RandomState>,
+    known: Vec<(Box<str>, Arc<dyn Validator>)>,
+    by_event: HashMap<Box<str>, EventId, foldhash::fast::RandomState>,
 }
+
+/// One of the events that a layer knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EventId(usize);
 
 impl Validators {
     /// Registers the validator of an event; gives back `false` when there is one already.
@@ -29,15 +34,32 @@ impl Validators {
 
     /// As [`insert`](Self::insert), for one that others have too.
     pub(crate) fn insert_shared(&mut self, event: &str, validator: Arc<dyn Validator>) -> bool {
-        self.by_event.insert(event.into(), validator).is_none()
+        let id = EventId(self.known.len());
+        match self.by_event.entry(event.into()) {
+            Entry::Vacant(entry) => {
+                self.known.push((entry.key().clone(), validator));
+                entry.insert(id);
+                true
+            }
+            Entry::Occupied(entry) => {
+                self.known[entry.get().0].1 = validator;
+                false
+            }
+        }
     }
 
     /// Every event and who decides about it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Arc<dyn Validator>)> {
-        self.by_event.iter().map(|(event, it)| (&**event, it))
+        self.known.iter().map(|(event, it)| (&**event, it))
+    }
+
+    /// The name of an event that a message passed as.
+    pub(crate) fn name(&self, event: EventId) -> &str {
+        &self.known[event.0].0
     }
 
     /// Takes a message through codec and validator.
+    #[inline]
     pub(crate) fn admit(&self, codec: &dyn Codec, raw: RawInput, socket: Socket) -> Admission {
         let decode = AssertUnwindSafe(|| codec.decode(&raw));
         let decoded = catch_unwind(decode)
@@ -46,17 +68,22 @@ impl Validators {
             Ok(envelope) => envelope,
             Err(failure) => return Admission::Refused(Refused::undecodable(raw, failure)),
         };
-        let candidate = Candidate {
-            envelope,
+        let known = self.by_event.get(&*envelope.event);
+        let candidate = Candidate(Message {
+            event: envelope.event,
+            args: envelope.args,
+            id: envelope.id,
+            known: known.copied().unwrap_or_default(),
             raw,
+            data: None,
             socket,
-        };
-        let Some(validator) = self.by_event.get(&*candidate.envelope.event) else {
+        });
+        let Some(EventId(known)) = known else {
             return candidate.refuse(Refusal::new("no validator for this event"));
         };
-        let asked = AssertUnwindSafe(|| {
-            validator.validate(&candidate.envelope.args, candidate.socket.user())
-        });
+        let validator = &self.known[*known].1;
+        let asked =
+            AssertUnwindSafe(|| validator.validate(&candidate.0.args, candidate.0.socket.user()));
         match catch_unwind(asked) {
             Ok(verdict) => candidate.settle(verdict),
             Err(_) => candidate.refuse(panicked()),
@@ -127,48 +154,37 @@ impl Refused {
 }
 
 /// A decoded message that its validator has not judged yet.
-struct Candidate {
-    envelope: Envelope,
-    raw: RawInput,
-    socket: Socket,
-}
+struct Candidate(Message);
 
 impl Candidate {
+    #[inline]
     fn settle(mut self, verdict: Verdict) -> Admission {
         match verdict.0 {
-            Found::Pass => Admission::Passed(self.into_message(None)),
-            Found::Parsed(value) => Admission::Passed(self.into_message(Some(value))),
+            Found::Pass => {}
+            Found::Parsed(value) => self.0.data = Some(value),
             Found::Replace(args, data) => {
-                self.envelope.args = args;
-                Admission::Passed(self.into_message(data))
+                self.0.args = args;
+                self.0.data = data;
             }
-            Found::Refuse(refusal) => self.refuse(refusal),
-            Found::Later(answer) => Admission::Asking(Asking {
-                candidate: Some(self),
-                answer,
-            }),
+            Found::Refuse(refusal) => return self.refuse(refusal),
+            Found::Later(answer) => {
+                return Admission::Asking(Asking {
+                    candidate: Some(self),
+                    answer,
+                });
+            }
         }
-    }
-
-    fn into_message(self, data: Option<Box<dyn std::any::Any + Send>>) -> Message {
-        Message {
-            event: self.envelope.event,
-            args: self.envelope.args,
-            id: self.envelope.id,
-            raw: self.raw,
-            data,
-            socket: self.socket,
-        }
+        Admission::Passed(self.0)
     }
 
     fn refuse(self, refusal: Refusal) -> Admission {
         Admission::Refused(Refused {
-            raw: self.raw,
+            raw: self.0.raw,
             cause: Cause::Invalid {
-                event: self.envelope.event,
+                event: self.0.event,
                 refusal,
             },
-            id: self.envelope.id,
+            id: self.0.id,
         })
     }
 }

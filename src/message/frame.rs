@@ -20,6 +20,31 @@ pub(crate) struct Frame {
     watched: bool,
 }
 
+/// A frame where it was encoded, before it gets an allocation of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoded<'a> {
+    bytes: &'a [u8],
+    header: u8,
+    kind: WireKind,
+}
+
+impl Encoded<'_> {
+    /// The whole websocket frame.
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    pub(crate) fn to_frame(self) -> Frame {
+        Frame {
+            bytes: Bytes::copy_from_slice(self.bytes),
+            header: self.header,
+            kind: self.kind,
+            volatile: false,
+            watched: false,
+        }
+    }
+}
+
 thread_local! {
     /// Where messages are encoded before they get an allocation of their own size.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -49,20 +74,41 @@ impl Frame {
         }
     }
 
+    /// Whole websocket frames as one; long polling cannot carry it.
+    pub(crate) fn run(frames: Vec<u8>) -> Self {
+        Self {
+            bytes: frames.into(),
+            header: 0,
+            kind: WireKind::Text,
+            volatile: false,
+            watched: false,
+        }
+    }
+
     /// Encodes a message.
     pub(crate) fn encode(codec: &dyn Codec, message: &Outgoing<'_>) -> Result<Self, EncodeError> {
+        Self::encode_with(codec, message, |encoded| encoded.to_frame())
+    }
+
+    /// Encodes a message and lends it where it lies.
+    pub(crate) fn encode_with<T>(
+        codec: &dyn Codec,
+        message: &Outgoing<'_>,
+        take: impl FnOnce(&Encoded<'_>) -> T,
+    ) -> Result<T, EncodeError> {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => Self::encode_in(&mut scratch, codec, message),
+            Ok(mut scratch) => Self::encode_in(&mut scratch, codec, message, take),
             // The arguments send a message while they are being serialized.
-            Err(_) => Self::encode_in(&mut Vec::new(), codec, message),
+            Err(_) => Self::encode_in(&mut Vec::new(), codec, message, take),
         })
     }
 
-    fn encode_in(
+    fn encode_in<T>(
         scratch: &mut Vec<u8>,
         codec: &dyn Codec,
         message: &Outgoing<'_>,
-    ) -> Result<Self, EncodeError> {
+        take: impl FnOnce(&Encoded<'_>) -> T,
+    ) -> Result<T, EncodeError> {
         scratch.clear();
         scratch.extend_from_slice(&ROOM);
         let encode = AssertUnwindSafe(|| codec.encode(message, scratch));
@@ -73,18 +119,18 @@ impl Frame {
                 "the codec took away what stood before its message",
             ));
         }
-        let frame = Self::around(scratch, kind);
+        let taken = take(&Self::around(scratch, kind));
         if scratch.capacity() > SCRATCH_KEPT {
             *scratch = Vec::new();
         }
-        Ok(frame)
+        Ok(taken)
     }
 
     /// A text packet as it stands, type byte included.
     pub(crate) fn packet(packet: &[u8]) -> Self {
         let mut buffer = vec![0; websocket::MAX_HEADER];
         buffer.extend_from_slice(packet);
-        Self::with_payload(&mut buffer, websocket::MAX_HEADER, WireKind::Text)
+        Self::with_payload(&mut buffer, websocket::MAX_HEADER, WireKind::Text).to_frame()
     }
 
     /// What [`payload`](Self::payload) of a frame was on another node; nothing if it was not.
@@ -97,11 +143,11 @@ impl Frame {
         let mut buffer = Vec::with_capacity(websocket::MAX_HEADER + payload.len());
         buffer.resize(websocket::MAX_HEADER, 0);
         buffer.extend_from_slice(payload);
-        Some(Self::with_payload(&mut buffer, websocket::MAX_HEADER, kind))
+        Some(Self::with_payload(&mut buffer, websocket::MAX_HEADER, kind).to_frame())
     }
 
     /// A binary message carries no type byte.
-    fn around(buffer: &mut [u8], kind: WireKind) -> Self {
+    fn around(buffer: &mut [u8], kind: WireKind) -> Encoded<'_> {
         let payload = match kind {
             WireKind::Text => websocket::MAX_HEADER,
             WireKind::Binary => websocket::MAX_HEADER + 1,
@@ -109,8 +155,8 @@ impl Frame {
         Self::with_payload(buffer, payload, kind)
     }
 
-    /// Writes the header right before the payload and copies both into their own allocation.
-    fn with_payload(buffer: &mut [u8], payload: usize, kind: WireKind) -> Self {
+    /// Writes the header right before the payload.
+    fn with_payload(buffer: &mut [u8], payload: usize, kind: WireKind) -> Encoded<'_> {
         let opcode = match kind {
             WireKind::Text => websocket::Opcode::Text,
             WireKind::Binary => websocket::Opcode::Binary,
@@ -119,12 +165,10 @@ impl Frame {
         let header = header.as_ref();
         let start = payload - header.len();
         buffer[start..payload].copy_from_slice(header);
-        Self {
-            bytes: Bytes::copy_from_slice(&buffer[start..]),
+        Encoded {
+            bytes: &buffer[start..],
             header: (payload - start) as u8,
             kind,
-            volatile: false,
-            watched: false,
         }
     }
 

@@ -1,3 +1,5 @@
+mod scan;
+
 use std::{borrow::Cow, fmt};
 
 use bytestring::ByteString;
@@ -28,11 +30,10 @@ impl Codec for Json {
         let text = raw
             .text()
             .ok_or_else(|| DecodeFailure::malformed("not text"))?;
-        let mut json = serde_json::Deserializer::from_str(text);
-        let fields = json
-            .deserialize_any(Fields::default())
-            .and_then(|fields| json.end().map(|()| fields))
-            .map_err(|error| failure(text, &error))?;
+        let fields = match scan::plain(text) {
+            Some(fields) => fields,
+            None => parse(text)?,
+        };
         fields.into_envelope(text)
     }
 
@@ -40,7 +41,7 @@ impl Codec for Json {
         match (message.event(), message.id()) {
             (Some(event), _) => {
                 out.extend_from_slice(br#"{"event":"#);
-                put(out, event)?;
+                put_text(out, event)?;
             }
             (None, id) => {
                 out.extend_from_slice(br#"{"id":"#);
@@ -49,7 +50,7 @@ impl Codec for Json {
         }
         if let Some(error) = message.error() {
             out.extend_from_slice(br#","error":"#);
-            put(out, error)?;
+            put_text(out, error)?;
         } else {
             put_args(out, &message.args())?;
         }
@@ -60,6 +61,17 @@ impl Codec for Json {
 
 fn put(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> Result<(), EncodeError> {
     serde_json::to_writer(out, value).map_err(EncodeError::new)
+}
+
+/// A text without anything to escape is copied.
+fn put_text(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
+    if !scan::is_plain(text) {
+        return put(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
 }
 
 /// Arguments as a client wrote them are copied, all others serialized.
@@ -75,6 +87,14 @@ fn put_args(out: &mut Vec<u8>, args: &OutgoingArgs<'_>) -> Result<(), EncodeErro
         _ => put(out, args)?,
     }
     Ok(())
+}
+
+/// Reads any envelope, and says what is wrong with one that is none.
+fn parse(text: &str) -> Result<Fields<'_>, DecodeFailure> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    json.deserialize_any(Fields::default())
+        .and_then(|fields| json.end().map(|()| fields))
+        .map_err(|error| failure(text, &error))
 }
 
 /// A value of the wrong type hides what stands behind it: the rest decides whether this is JSON.
@@ -97,10 +117,10 @@ fn failure(text: &str, error: &serde_json::Error) -> DecodeFailure {
 }
 
 /// What an envelope is made of, borrowed from its text.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Fields<'a> {
     event: Option<Cow<'a, str>>,
-    args: Option<&'a RawValue>,
+    args: Option<&'a str>,
     id: Option<u64>,
 }
 
@@ -113,7 +133,7 @@ impl Fields<'_> {
                 id: self.id,
             });
         };
-        let args = match self.args.map(RawValue::get) {
+        let args = match self.args {
             None => Repr::Empty,
             Some(args) if args.starts_with('[') => Repr::Json(text.slice_ref(args)),
             Some(_) => return Err(DecodeFailure::invalid("args is not an array")),
@@ -141,7 +161,10 @@ impl<'de> Visitor<'de> for Fields<'de> {
         while let Some(key) = map.next_key_seed(KeySeed)? {
             match key {
                 Key::Event => once(&mut self.event, "event", map.next_value_seed(NameSeed)?)?,
-                Key::Args => once(&mut self.args, "args", map.next_value()?)?,
+                Key::Args => {
+                    let args = map.next_value::<&RawValue>()?;
+                    once(&mut self.args, "args", args.get())?;
+                }
                 Key::Id => once(&mut self.id, "id", map.next_value()?)?,
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -166,6 +189,17 @@ enum Key {
     Other,
 }
 
+impl Key {
+    fn of(key: &str) -> Self {
+        match key {
+            "event" => Self::Event,
+            "args" => Self::Args,
+            "id" => Self::Id,
+            _ => Self::Other,
+        }
+    }
+}
+
 struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
@@ -184,12 +218,7 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
-        Ok(match key {
-            "event" => Key::Event,
-            "args" => Key::Args,
-            "id" => Key::Id,
-            _ => Key::Other,
-        })
+        Ok(Key::of(key))
     }
 }
 
@@ -222,6 +251,8 @@ impl<'de> Visitor<'de> for NameSeed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn decode(text: &str) -> Result<Envelope, DecodeFailure> {
@@ -305,6 +336,173 @@ mod tests {
         ] {
             assert!(is_invalid(text), "{text}: {:?}", decode(text));
         }
+    }
+
+    /// What is plain is read as serde_json reads it, down to where it lies; the rest is left to that.
+    fn agree(text: &str) -> bool {
+        let Some(plain) = scan::plain(text) else {
+            assert!(text.contains('\\') || parse(text).is_err(), "{text:?}");
+            return false;
+        };
+        let place = |fields: &Fields<'_>| {
+            let event = fields.event.as_deref().map(str::as_ptr);
+            (event, fields.args.map(str::as_ptr))
+        };
+        let parsed = parse(text);
+        let parsed = parsed.unwrap_or_else(|error| panic!("{text:?} is refused: {error}"));
+        assert_eq!(
+            (place(&plain), &plain),
+            (place(&parsed), &parsed),
+            "{text:?}"
+        );
+        true
+    }
+
+    /// Pieces of envelopes, and what breaks them.
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        " ",
+        "\n",
+        "\t",
+        "\u{1}",
+        "\\",
+        "\\u00e9",
+        "\\uD800",
+        "\\u12",
+        "\\n",
+        "\\/",
+        "\\x",
+        "a",
+        "\u{e9}",
+        "\u{10ffff}",
+        "\u{7f}",
+        "/",
+        "+",
+        "-",
+        "0",
+        "7",
+        "10",
+        ".",
+        "5.25",
+        "e",
+        "E+",
+        "-0",
+        "1e9",
+        "18446744073709551615",
+        "18446744073709551616",
+        "true",
+        "false",
+        "null",
+        "nul",
+        "\"event\"",
+        "\"args\"",
+        "\"id\"",
+        "\"x\"",
+        "\"\"",
+        "\"event\":\"a\"",
+        "\"args\":[1]",
+        "\"args\":[]",
+        "\"id\":3",
+        "{\"a\":[{}, 2]}",
+        "[[],[1,\"b\"]]",
+        "\"0123456789abcdef\"",
+        "\"01234567\\\"89\"",
+        "{\"event\":\"e\",\"args\":[",
+    ];
+
+    fn pieces(most: usize) -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(PIECES), 0..most)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    /// Any JSON as somebody might write it.
+    fn value() -> impl Strategy<Value = String> {
+        let space = || prop::sample::select(&["", " ", "\r\n\t"][..]);
+        let leaf = prop_oneof![
+            any::<f64>().prop_map(|it| serde_json::json!(it).to_string()),
+            any::<i64>().prop_map(|it| it.to_string()),
+            any::<String>().prop_map(|it| serde_json::json!(it).to_string()),
+            prop::sample::select(&["true", "null", "-0.0e-7", "\"\\ud800\""][..])
+                .prop_map(str::to_owned),
+        ];
+        leaf.prop_recursive(6, 40, 5, move |inner| {
+            let spaced = (space(), inner, space()).prop_map(|(a, it, b)| format!("{a}{it}{b}"));
+            let array = prop::collection::vec(spaced.clone(), 0..5);
+            let object = prop::collection::vec((any::<String>(), space(), spaced), 0..5);
+            prop_oneof![
+                array.prop_map(|all| format!("[{}]", all.join(","))),
+                object.prop_map(|all| {
+                    let all = all.into_iter().map(|(key, space, value)| {
+                        format!("{}{space}:{value}", serde_json::json!(key))
+                    });
+                    format!("{{{}}}", all.collect::<Vec<_>>().join(","))
+                }),
+            ]
+        })
+    }
+
+    /// An envelope with keys in any order, some missing, some strange.
+    fn envelope() -> impl Strategy<Value = String> {
+        let field = prop_oneof![
+            3 => prop::collection::vec(value(), 0..4)
+                .prop_map(|args| format!("\"args\" : [{}]", args.join(", "))),
+            3 => "[a-z:]{0,20}".prop_map(|name| format!(" \"event\":\"{name}\"")),
+            2 => any::<u64>().prop_map(|id| format!("\"id\":{id} ")),
+            1 => (any::<String>(), value())
+                .prop_map(|(key, value)| format!("{}:{value}", serde_json::json!(key))),
+        ];
+        prop::collection::vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8_000))]
+
+        #[test]
+        fn pieces_of_envelopes_are_read_as_serde_json_reads_them(text in pieces(12)) {
+            agree(&text);
+            agree(&format!("{{{text}}}"));
+            agree(&format!("{{\"args\":{text}}}"));
+            agree(&format!("{{\"id\":1,\"args\":[{text}]}}"));
+        }
+
+        #[test]
+        fn envelopes_are_read_as_serde_json_reads_them(
+            text in envelope(),
+            at in any::<prop::sample::Index>(),
+            end in any::<prop::sample::Index>(),
+            piece in prop::sample::select(PIECES),
+        ) {
+            agree(&text);
+            let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let (at, end) = (*at.get(&boundaries), *end.get(&boundaries));
+            agree(&format!("{}{piece}{}", &text[..at], &text[at..]));
+            agree(&format!("{}{}", &text[..at], &text[at.max(end)..]));
+            agree(&text[..end]);
+        }
+    }
+
+    #[test]
+    fn what_clients_send_is_plain() {
+        let deep = |levels| format!("{{\"args\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        for text in [
+            r#"{"event":"echo","args":["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]}"#,
+            r#" { "id" : 7 , "args" : [ -1.5e+9, "\u00e9\n", {"a": {}, "b": [null, true]} ] , "event" : "a.b" } "#,
+            r#"{"text":"hi","more":[false]}"#,
+            "{}",
+            &deep(65),
+        ] {
+            assert!(agree(text), "{text}");
+        }
+        for text in ["", "[]", r#"{"id":-0}"#, r#"{"e\u0076ent":"a"}"#] {
+            assert!(!agree(text), "{text}");
+        }
+        assert!(scan::plain(&deep(66)).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{any::Any, fmt};
 use bytestring::ByteString;
 use http::Extensions;
 
-use super::{Args, RawInput, Socket, User};
+use super::{Args, EventId, RawInput, Socket, User};
 
 /// A message of a client that has passed its validator.
 ///
@@ -13,6 +13,7 @@ pub struct Message {
     pub(crate) event: ByteString,
     pub(crate) args: Args,
     pub(crate) id: Option<u64>,
+    pub(crate) known: EventId,
     pub(crate) raw: RawInput,
     pub(crate) data: Option<Box<dyn Any + Send>>,
     pub(crate) socket: Socket,

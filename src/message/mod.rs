@@ -25,8 +25,8 @@ mod whole;
 #[cfg(feature = "msgpack")]
 pub use self::msgpack::MsgPack;
 pub(crate) use self::{
-    admission::{Admission, Asking, Cause, Refused, Validators},
-    frame::Frame,
+    admission::{Admission, Asking, Cause, EventId, Refused, Validators},
+    frame::{Encoded, Frame},
     reply::ReplyBody,
     socket::{FOLLOW_GAP, Outlet, PushError, encode_event, is_reserved, push},
     validator::{Found, Validator},

@@ -23,7 +23,9 @@
 //! - A write says when it was sent, by the clock of the store. Who takes longer than the command
 //!   timeout has been given up, and its write does nothing: what followed may be there already.
 //! - A node cannot tell a lost lease table from its own death but by the time that passed; in both
-//!   cases it writes everything again under a new epoch.
+//!   cases it writes everything again under a new epoch. Where it was away for long, others have told
+//!   that its sessions left: it tells them again, under generations that are higher by one, so that
+//!   whoever took a session over meanwhile is still the newer one.
 
 mod core;
 mod directory;

@@ -3,7 +3,7 @@ use std::any::Any;
 use http::Extensions;
 
 use super::Outbox;
-use crate::message::{Args, IntoArgs, Message, RawInput, Reply, ReplyBody, User};
+use crate::message::{Args, EventId, IntoArgs, Message, RawInput, Reply, ReplyBody, User};
 
 /// Builds a [`Message`] as if a validator had let it pass; made by [`Message::builder`].
 #[must_use = "a builder does nothing until it builds"]
@@ -80,6 +80,7 @@ impl MessageBuilder {
             event: self.event.into(),
             args: self.args,
             id: self.id,
+            known: EventId::default(),
             data: self.data,
             socket: self.outbox.connect(self.user, self.extensions),
         }

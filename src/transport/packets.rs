@@ -16,6 +16,7 @@ pub(super) enum Owned {
 }
 
 /// Out of the scratch space, where the input began at `start`.
+#[inline]
 pub(super) fn in_scratch(message: Incoming, start: usize, scratch: &mut Scratch) -> Owned {
     match message {
         Incoming::Text(Payload::InPlace(range)) => {
@@ -56,6 +57,7 @@ pub(super) fn in_bytes(message: Incoming, consumed: &Bytes) -> Owned {
     }
 }
 
+#[inline]
 fn text(bytes: Bytes) -> Owned {
     Owned::Packet(match ByteString::try_from(bytes) {
         Ok(text) => Received::Message(Data::Text(text)),

@@ -279,6 +279,9 @@ where
                 self.watched = false;
                 connection.written();
             }
+            if !connection.has_queued() {
+                break;
+            }
             scratch.output.clear();
             let (batch, watched) = connection.pop_batch(&mut scratch.output);
             self.watched = watched;

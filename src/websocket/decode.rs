@@ -66,7 +66,11 @@ impl Decoder {
         if self.ended {
             return Ok(Decoded::nothing(input.len()));
         }
-        let decoded = self.next(input, limits);
+        let decoded = match self.sole(input, limits) {
+            Ok(Some(decoded)) => return Ok(decoded),
+            Ok(None) => self.next(input, limits),
+            Err(error) => Err(error),
+        };
         self.unfinished
             .take_if(|unfinished| unfinished.is_nothing());
         if decoded.as_ref().map_or(true, Decoded::is_close) {
@@ -84,6 +88,33 @@ impl Decoder {
         self.unfinished.as_ref().map_or(0, |unfinished| {
             let message = unfinished.message.as_ref().map_or(0, Assembly::capacity);
             size_of::<Unfinished>() + unfinished.control.capacity() + message
+        })
+    }
+
+    /// The message in one frame that `input` begins with, if that is what it does: nearly all do.
+    #[inline]
+    fn sole(&self, input: &mut [u8], limits: &Limits) -> Result<Option<Decoded>, ProtocolError> {
+        if self.unfinished.is_some() || self.header_len > 0 {
+            return Ok(None);
+        }
+        let Some(header) = IncomingHeader::parse(input, false, limits.max_message)? else {
+            return Ok(None);
+        };
+        let rest = &mut input[header.size..];
+        let whole = usize::try_from(header.payload).ok();
+        let Some(payload) = whole.and_then(|length| rest.get_mut(..length)) else {
+            return Ok(None);
+        };
+        if !header.fin || header.opcode.is_control() {
+            return Ok(None);
+        }
+        unmask(payload, header.key);
+        let consumed = header.size + payload.len();
+        message(header.opcode, header.size..consumed, input).map(|message| {
+            Some(Decoded {
+                consumed,
+                message: Some(message),
+            })
         })
     }
 
@@ -183,11 +214,9 @@ impl Decoder {
     ) -> Result<Option<Incoming>, ProtocolError> {
         let payload = &input[range.clone()];
         match frame.opcode {
-            Opcode::Text if frame.fin => match simdutf8::basic::from_utf8(payload) {
-                Ok(_) => Ok(Some(Incoming::Text(Payload::InPlace(range)))),
-                Err(_) => Err(ProtocolError::TextNotUtf8),
-            },
-            Opcode::Binary if frame.fin => Ok(Some(Incoming::Binary(Payload::InPlace(range)))),
+            Opcode::Text | Opcode::Binary if frame.fin => {
+                message(frame.opcode, range, input).map(Some)
+            }
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 self.assemble(frame, payload, limits)
             }
@@ -270,6 +299,19 @@ impl Frame {
         self.key.rotate_left(turn);
         self.fresh &= read == 0;
     }
+}
+
+/// The message of a frame whose payload lies whole in `input`.
+#[inline]
+fn message(opcode: Opcode, range: Range<usize>, input: &[u8]) -> Result<Incoming, ProtocolError> {
+    let payload = &input[range.clone()];
+    if opcode != Opcode::Text {
+        return Ok(Incoming::Binary(Payload::InPlace(range)));
+    }
+    if payload.is_ascii() || simdutf8::basic::from_utf8(payload).is_ok() {
+        return Ok(Incoming::Text(Payload::InPlace(range)));
+    }
+    Err(ProtocolError::TextNotUtf8)
 }
 
 /// What a whole control frame says; a payload in place lies in `input`.

@@ -37,6 +37,7 @@ impl IncomingHeader {
     /// `fragmented` tells whether a fragmented message is under way, `room` how many bytes a message
     /// may still have. Every byte is judged as soon as it is there and in its order, so the error
     /// does not depend on how the bytes were cut.
+    #[inline]
     pub(super) fn parse(
         bytes: &[u8],
         fragmented: bool,

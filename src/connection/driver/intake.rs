@@ -24,50 +24,35 @@ where
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Intake {
-        loop {
-            let this = self.as_mut().project();
-            let intake = this.pipeline.poll(cx, this.connection);
-            if intake != Intake::Open || !matches!(this.phase, Phase::Open) {
-                return intake;
-            }
-            if *this.held {
+        let this = self.as_mut().project();
+        let mut intake = this.pipeline.poll(cx, this.connection);
+        while intake == Intake::Open && matches!(self.phase, Phase::Open) {
+            if self.held {
                 // The next message may have to wait anew, with all of its time.
                 self.as_mut().note_intake(intake);
-                continue;
-            }
-            if self.as_mut().take_part() {
-                continue;
-            }
-            let drained = self
-                .wire
-                .as_ref()
-                .is_some_and(|wire| wire.is_drained(scratch));
-            if drained {
-                // Everything that one read brought is answered by one write.
-                self.as_mut().flush(cx, scratch);
-            }
-            let this = self.as_mut().project();
-            let Some(wire) = this.wire else {
-                return Intake::Open;
-            };
-            match wire.poll_receive(cx, scratch, this.connection) {
-                Poll::Pending => return Intake::Open,
-                Poll::Ready(received) => self.as_mut().receive(received),
+            } else if let Some(received) = self.as_mut().next_part() {
+                intake = self.as_mut().receive(cx, received);
+            } else if let Poll::Ready(received) = self.as_mut().poll_wire(cx, scratch) {
+                intake = self.as_mut().receive(cx, received);
+            } else {
+                break;
             }
         }
+        intake
     }
 
-    pub(super) fn receive(mut self: Pin<&mut Self>, received: Received) {
+    fn receive(mut self: Pin<&mut Self>, cx: &mut Context<'_>, received: Received) -> Intake {
         let mut this = self.as_mut().project();
         match received {
             Received::Message(data) => {
-                if this.machine.handle_message() {
-                    this.pipeline.as_mut().take(data, this.connection);
-                }
+                let counts = this.machine.handle_message();
                 if this.machine.transport() == Transport::Polling {
                     this.connection.set_expiry(this.machine.expires_at());
                 }
-                return;
+                if counts {
+                    return this.pipeline.as_mut().take(cx, data, this.connection);
+                }
+                return Intake::Open;
             }
             Received::Control(packet) => {
                 let now = Clock::now().into_std();
@@ -79,27 +64,44 @@ where
             Received::Over(fact) => this.machine.close(fact.reason()),
         }
         self.act();
+        Intake::Open
     }
 
-    /// Takes the next packet of the POST under way; whether there was one.
-    pub(super) fn take_part(mut self: Pin<&mut Self>) -> bool {
-        let this = self.as_mut().project();
-        let Some(post) = this.post else {
-            return false;
-        };
-        match post.next() {
-            Some(Part::Message(data)) => self.receive(Received::Message(data)),
-            Some(Part::Control(packet)) => self.receive(Received::Control(packet)),
+    /// The next packet of the POST under way.
+    fn next_part(self: Pin<&mut Self>) -> Option<Received> {
+        let this = self.project();
+        let received = match this.post.as_mut()?.next() {
+            Some(Part::Message(data)) => Received::Message(data),
+            Some(Part::Control(packet)) => Received::Control(packet),
             Some(Part::Fault(error)) => {
-                self.connection.blame_post();
-                self.receive(Received::Malformed(error));
+                this.connection.blame_post();
+                Received::Malformed(error)
             }
             None => {
                 *this.post = None;
                 this.connection.finish_post();
+                return None;
             }
+        };
+        Some(received)
+    }
+
+    /// The next packet of the websocket.
+    fn poll_wire(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<Received> {
+        let drained = |wire: &W| wire.is_drained(scratch);
+        if self.wire.as_ref().is_some_and(drained) {
+            // Everything that one read brought is answered by one write.
+            self.as_mut().flush(cx, scratch);
         }
-        true
+        let this = self.project();
+        match this.wire {
+            Some(wire) => wire.poll_receive(cx, scratch, this.connection),
+            None => Poll::Pending,
+        }
     }
 
     pub(super) fn flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>, scratch: &mut Scratch) {

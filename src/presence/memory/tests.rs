@@ -1,5 +1,7 @@
 //! What only the tests of presence do to the directory.
 
+use std::collections::VecDeque;
+
 use super::{LATEST, Memory};
 use crate::{
     condition::Condition,
@@ -74,6 +76,22 @@ impl Memory {
         let dead = row.map(|row| Lease { dead: true, ..row }.encode());
         data.leases
             .insert(node.to_owned(), dead.unwrap_or_default());
+    }
+
+    /// The nodes that have a row.
+    pub(in crate::presence) fn nodes(&self) -> Vec<String> {
+        self.data.lock().leases.keys().cloned().collect()
+    }
+
+    /// The row of a node.
+    pub(in crate::presence) fn row(&self, node: &str) -> Option<String> {
+        self.data.lock().leases.get(node).cloned()
+    }
+
+    /// How much a node is still to hear of.
+    pub(in crate::presence) fn evicted(&self, node: &str) -> usize {
+        let data = self.data.lock();
+        data.evictions.get(node).map_or(0, VecDeque::len)
     }
 
     /// Puts an entry there that nobody knows of.
