@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
         rest.is_some()
     }
 
-    fn is_over(mut self) -> bool {
+    fn is_over(&mut self) -> bool {
         self.skip_space();
         self.rest.is_empty()
     }
