@@ -24,6 +24,8 @@ mod owners;
 mod place;
 mod route;
 mod send;
+#[cfg(test)]
+mod tests;
 mod verbs;
 mod watch;
 

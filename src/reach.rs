@@ -210,6 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_a_longest() {
+        let key = "AAAAAAAAAAAAAAAAAAAAAA";
+        let fits = format!("http://a/{}", "x".repeat(LONGEST - 9));
+        assert!(Reach::parse(&fits, key).is_some());
+        assert_eq!(Reach::parse(&format!("{fits}x"), key), None);
+    }
+
+    #[test]
+    fn no_part_of_what_is_proven_runs_into_the_next_one() {
+        let reach = Reach::new("http://a".to_owned());
+        let code = |of: &[&[u8]]| reach.code(of).finalize().into_bytes();
+        assert_eq!(code(&[b"ab", b"c"]), code(&[b"ab", b"c"]));
+        assert_ne!(code(&[b"ab", b"c"]), code(&[b"a", b"bc"]));
+        assert_ne!(code(&[b"ab", b"c"]), code(&[b"abc"]));
+    }
+
+    #[test]
     fn what_no_node_makes_names_none() {
         for bad in ["", "x", &"x".repeat(37), &"x".repeat(39), &"é".repeat(19)] {
             let reach = Reach::new("http://a".to_owned());

@@ -19,7 +19,7 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use primacron::{
     Args, Config, Handle, Message, PrimacronLayer, Publisher, QueuePolicy, Raw, Reply, User,
 };
@@ -237,6 +237,8 @@ async fn any_of_several_secrets_counts_and_nothing_else() {
         (Some("Bearer "), false),
         (Some("Bearer"), false),
         (Some("Basic the-secret-of-today"), false),
+        (Some("Digest the-secret-of-today"), false),
+        (Some("Bearer-the-secret-of-today"), false),
         (Some("the-secret-of-today"), false),
         (Some(""), false),
         (None, false),
@@ -252,6 +254,9 @@ async fn any_of_several_secrets_counts_and_nothing_else() {
             assert_eq!(status, StatusCode::UNAUTHORIZED);
             let challenge = headers[header::WWW_AUTHENTICATE].to_str().unwrap();
             assert!(challenge.starts_with("Bearer "), "{challenge}");
+            if given.is_none() {
+                assert!(!challenge.contains("error"), "{challenge}");
+            }
             notice(&mut notices, "reject").await;
         }
     }
@@ -270,6 +275,8 @@ async fn two_secrets_in_one_request_are_none() {
 struct Watched {
     asked: Arc<AtomicUsize>,
     chunks: usize,
+    chunk: Bytes,
+    announced: u64,
     end: End,
 }
 
@@ -289,23 +296,36 @@ impl http_body::Body for Watched {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.chunks > 0 {
             self.chunks -= 1;
-            let chunk = Bytes::from_static(&[b' '; 1000]);
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            return Poll::Ready(Some(Ok(Frame::data(self.chunk.clone()))));
         }
         match self.end {
             End::Never => Poll::Pending,
             End::Broken => Poll::Ready(Some(Err("gone"))),
         }
     }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.announced);
+        hint
+    }
+}
+
+impl Watched {
+    fn new(chunks: usize, end: End) -> Self {
+        Self {
+            asked: Arc::default(),
+            chunks,
+            chunk: Bytes::from_static(&[b' '; 1000]),
+            announced: 0,
+            end,
+        }
+    }
 }
 
 fn watched(chunks: usize, end: End) -> (Body, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let body = Watched {
-        asked: Arc::clone(&asked),
-        chunks,
-        end,
-    };
+    let body = Watched::new(chunks, end);
+    let asked = Arc::clone(&body.asked);
     (Body::new(body), asked)
 }
 
@@ -354,6 +374,75 @@ async fn a_body_may_be_as_large_as_a_message() {
         assert_eq!(document["type"], "too large");
     }
     assert_eq!(asked.load(Ordering::Relaxed), 6, "no more than needed");
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_not_read() {
+    let (app, _) = served(layer().publish_secret(SECRET).max_payload(5000));
+    let body = Watched {
+        announced: 5001,
+        ..Watched::new(0, End::Never)
+    };
+    let asked = Arc::clone(&body.asked);
+    let (status, ..) = answer(&app, publish(Body::new(body))).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_a_body_that_breaks_off_is_not_published() {
+    let (app, _) = server();
+    let mut ann = Polling::connect(&app, "ann").await;
+    let body = Watched {
+        chunk: Bytes::from_static(br#"{"to": "all", "event": "news"}"#),
+        ..Watched::new(1, End::Broken)
+    };
+    let (status, _, document) = answer(&app, publish(Body::new(body))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(document["type"], "broken");
+    assert!(is_stuck(ann.message()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_transport_cannot_carry_is_invalid() {
+    let (app, _) = served(
+        PrimacronLayer::in_memory()
+            .codec(Raw)
+            .publish_secret(SECRET),
+    );
+    let ann = Polling::connect(&app, "ann").await;
+    let mut document = to_session(&ann, "ann");
+    document["event"] = json!("message");
+    document["args"] = json!(["one\u{1e}4two"]);
+    assert_eq!(said(&app, &document).await, (400, "invalid".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_room_for_what_is_published_for_many_is_counted() {
+    let (app, _) = served(
+        layer()
+            .publish_secret(SECRET)
+            .queue_limit(1024)
+            .queue_policy(QueuePolicy::DropVolatile),
+    );
+    let _ann = Polling::connect(&app, "ann").await;
+    let document = json!({"to": "all", "event": "news", "args": ["x".repeat(2000)]});
+    let (_, _, document) = answer(&app, publish(document.to_string())).await;
+    assert_eq!(
+        (&document["queued"], &document["refused"]),
+        (&json!(0), &json!(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_said_when_a_node_may_be_missing() {
+    let (app, _) = served(primacron::Cluster::new().layer().publish_secret(SECRET));
+    let document = json!({"to": "all", "event": "news"}).to_string();
+    let (status, _, answered) = answer(&app, publish(document)).await;
+    assert_eq!(
+        (status, &answered["complete"]),
+        (StatusCode::OK, &json!(false))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -631,7 +720,8 @@ fn is_valid(body: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
         return false;
     };
-    let name = |value: &Value| value.as_str().is_some_and(|name| !name.is_empty());
+    let is_name = |name: &str| !name.is_empty() && !name.chars().any(char::is_control);
+    let name = |value: &Value| value.as_str().is_some_and(is_name);
     let to = &fields.get("to");
     let one = to.and_then(|to| to.get("session")).is_some();
     let to_is_valid = match to {

@@ -90,7 +90,7 @@ part_docs() { RUSTDOCFLAGS="-D warnings" step "Docs" cargo doc --no-deps --all-f
 part_features() {
   local feature names
   names=$(features)
-  step "No feature" cargo check --no-default-features
+  step "No feature" cargo clippy --no-default-features --lib -- -D warnings
   for feature in $names; do
     step "Feature $feature alone" cargo clippy --no-default-features --features "$feature" --lib -- -D warnings
   done

@@ -7,7 +7,7 @@
 //!
 //! - `core` and `marks` decide everything, without a clock and without a transport: what leaves
 //!   when, what becomes of calls, what was there before.
-//! - `entry` is what travels, `inboxes` where it waits: `redis`, or the `memory` of this process.
+//! - `entry` is what travels, with `answers` and `feeds` in it, `inboxes` where it waits: `redis`, or the `memory` of this process.
 //! - [`Bus`] is the handle, [`BusTask`] the task behind it, [`Deliver`] who takes what comes.
 //!
 //! ```

@@ -2,7 +2,8 @@
 //!
 //! A [`Connection`] is what sockets, handles and requests see; its [`Driver`] is the task that
 //! owns the protocol's state and the way into the handler. The two meet in the `exchange`, under
-//! one lock.
+//! one lock: it alone changes what is in it, and wakes whom a change concerns. Who sees that a
+//! connection cannot go on tells the [`Fact`](crate::engine::Fact), which makes the reason.
 
 mod calls;
 #[expect(

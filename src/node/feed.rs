@@ -54,6 +54,8 @@ struct State {
     own_due: bool,
     /// The directory was away: things may have been lost.
     lost: bool,
+    /// The last heartbeat.
+    beat: Option<Instant>,
     /// How long it takes from one piece to the next.
     pause: Duration,
 }
@@ -77,6 +79,7 @@ impl Feeds {
                 pumping: false,
                 own_due: false,
                 lost: false,
+                beat: None,
                 pause: tasks::pause(1),
             }),
             over,

@@ -326,6 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_is_not_trusted_again_once_it_is_asked_for() {
+        let owners = Owners::new();
+        owners.wait("ann", Whom::Session("s"), 1);
+        owners.settle("ann", Whom::Session("s"), Some(peer("n")), drop);
+        assert_eq!(owners.wait("ann", Whom::Session("s"), 2), Way::Seek);
+        owners.settle("ann", Whom::Session("s"), None, drop);
+        assert_eq!(node(&owners, "ann", "s"), None);
+    }
+
+    #[test]
+    fn a_wrong_guess_is_forgotten_however_old_it_is() {
+        let owners = Owners::new();
+        let learn = |name: &str| {
+            owners.wait("ann", Whom::Session(name), 1);
+            owners.settle("ann", Whom::Session(name), Some(peer("n")), drop);
+        };
+        let old = |owners: &Owners<u8>| {
+            let shards = owners.shards.iter().map(|shard| shard.lock().old.len());
+            shards.sum::<usize>()
+        };
+        learn("s");
+        let mut number = 0;
+        while old(&owners) < REMEMBERED {
+            learn(&number.to_string());
+            number += 1;
+        }
+        owners.forget("ann", "s");
+        assert_eq!(node(&owners, "ann", "s"), None);
+    }
+
+    #[test]
     fn names_do_not_run_into_each_other() {
         let owners = Owners::new();
         assert_eq!(owners.wait("a", Whom::Session("bc"), 1), Way::Seek);

@@ -268,7 +268,9 @@ impl Directory {
                 && let Some(own) = self.bucket_of(user).get_mut(user, &hasher)
             {
                 own.waiter = None;
-                users.push(user.clone());
+                if own.generation.is_none() {
+                    users.push(user.clone());
+                }
             }
             self.queue.push_back(fresh);
         }

@@ -8,8 +8,7 @@ use crate::{config::PresenceSettings, message::User};
 /// Entries last for so many dead times at least.
 const DEAD_TIMES: u32 = 4;
 
-/// One write, in one bucket. All of them can be repeated. In one batch all that is for a bucket is of
-/// one epoch and was sent at the same time.
+/// One write, in one bucket. All of them can be repeated. A batch is of one epoch.
 #[derive(Clone, Debug)]
 pub(super) enum Job {
     /// Stores an entry of ours.
@@ -23,7 +22,14 @@ pub(super) enum Job {
         sent: u64,
     },
     /// Removes an entry if it is still this connection's.
-    Delete { gone: Gone, epoch: u64 },
+    Delete {
+        gone: Gone,
+        #[cfg_attr(
+            not(feature = "redis"),
+            expect(dead_code, reason = "the one in memory does not ask for it")
+        )]
+        epoch: u64,
+    },
     /// Removes an entry of a node that is dead and was cleared up after, if it is still the same and
     /// only waits for the end of its time.
     Prune {
@@ -54,6 +60,10 @@ pub(super) struct Gone {
     /// It may have been removed already, and nobody was told.
     pub(super) again: bool,
     /// The index of the node may list it.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "memory lists all anyway")
+    )]
     pub(super) listed: bool,
 }
 

@@ -254,6 +254,9 @@ impl Data {
                     return Reply::Late { time };
                 }
                 let (part, marker) = self.part_with_marker(*bucket);
+                if !terms.listed {
+                    part.expire_all(time);
+                }
                 let done = expected.as_ref().is_none_or(|expected| *expected == marker);
                 if done {
                     part.commit(node, &marker, *epoch);

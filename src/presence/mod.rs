@@ -13,12 +13,19 @@
 //! is lost with it. Only when every node that lives has said that it wrote all its part under this
 //! very marker, in its present epoch, does a missing entry mean [`Find::NotFound`].
 //!
+//! - A node lists what it has in an index, for who clears up when it dies, or does not: then its
+//!   entries expire, the whole account at once, unless it writes them again in time. What an account
+//!   does is decided when its key is made. In a key that expires every node writes its own again; in
+//!   one that does not every node lists them. A node that falls so far behind that something may have
+//!   expired does not say any more that all is written.
 //! - Where the server of some buckets is not reached, these are left out of what is written, and
 //!   asked for on their own until it is there again: all others stay exact.
 //! - A write says when it was sent, by the clock of the store. Who takes longer than the command
 //!   timeout has been given up, and its write does nothing: what followed may be there already.
 //! - A node cannot tell a lost lease table from its own death but by the time that passed; in both
-//!   cases it writes everything again under a new epoch.
+//!   cases it writes everything again under a new epoch. Where it was away for long, others have told
+//!   that its sessions left: it tells them again, under generations that are higher by one, so that
+//!   whoever took a session over meanwhile is still the newer one.
 
 mod core;
 mod directory;

@@ -62,7 +62,7 @@ impl Log {
         }
     }
 
-    fn take(&mut self) -> Moves {
+    pub(super) fn take(&mut self) -> Moves {
         std::mem::take(&mut self.waiting)
     }
 }

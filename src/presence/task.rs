@@ -137,13 +137,13 @@ impl PresenceTask {
         loop {
             let hurry = (self.shared.core.lock().directory).hurry(self.shared.settings.batch);
             let wait = match hurry {
-                Hurry::Much => return,
-                Hurry::Some if busy => GATHER_MORE,
-                Hurry::Some => GATHER,
-                Hurry::Little => GATHER_ENDED,
+                Hurry::Now => return,
+                Hurry::Soon if busy => GATHER_MORE,
+                Hurry::Soon => GATHER,
+                Hurry::Later => GATHER_ENDED,
             };
             let until = began + wait;
-            if hurry == Hurry::Some || until <= Instant::now() {
+            if hurry == Hurry::Soon || until <= Instant::now() {
                 return sleep_until(until).await;
             }
             tokio::select! {

@@ -25,7 +25,7 @@ impl Entry {
             generation,
             sid,
         } = self;
-        format!("{VERSION}|{node}|{epoch}|{generation}|{sid}")
+        entry(node, *epoch, *generation, sid)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -42,6 +42,11 @@ impl Entry {
             sid: sid.into(),
         })
     }
+}
+
+/// An entry as it is stored.
+pub(super) fn entry(node: &str, epoch: u64, generation: u64, sid: &str) -> String {
+    format!("{VERSION}|{node}|{epoch}|{generation}|{sid}")
 }
 
 /// The sid is a credential.

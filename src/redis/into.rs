@@ -19,6 +19,12 @@ impl std::fmt::Debug for Redis {
 /// config, or a URL; with the features `redis-cluster` and `redis-sentinel` those of a Cluster and
 /// of Sentinel, and a list of URLs for a Cluster.
 ///
+/// # Connections
+///
+/// A node keeps three connections out of the pool: for the directory, for what it sends to other
+/// nodes, and for what it waits for. To a Cluster of M masters it keeps up to 2 M + 2 of them, M counted
+/// up to 8, each connected to all masters, so that a master that hangs or is lost holds up no other.
+///
 /// # Rights
 ///
 /// Where users of Redis have rights (ACL), `~{NAMESPACE:* +@read +@write +@scripting +@connection
@@ -164,9 +170,9 @@ mod tests {
     #[test]
     fn tls_needs_its_feature_and_says_so() {
         let made = "rediss://127.0.0.1/".into_redis();
-        match made {
-            Ok(_) => assert!(cfg!(feature = "redis-tls")),
-            Err(error) => assert!(error.to_string().contains("the feature redis-tls")),
+        assert_eq!(made.is_ok(), cfg!(feature = "redis-tls"));
+        if let Err(error) = made {
+            assert!(error.to_string().contains("the feature redis-tls"));
         }
     }
 }

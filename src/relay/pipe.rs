@@ -128,3 +128,51 @@ impl Drop for Outlet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Waker};
+
+    use super::*;
+
+    async fn next(outlet: &mut Outlet) -> Option<Result<Bytes, Broken>> {
+        let frame = poll_fn(|cx| Pin::new(&mut *outlet).poll_frame(cx)).await;
+        frame.map(|frame| frame.map(|frame| frame.into_data().unwrap()))
+    }
+
+    fn ready(inlet: &Inlet) -> Poll<bool> {
+        inlet.poll_ready(&Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_giver_goes_away_breaks_off() {
+        let (inlet, mut outlet) = pipe(SizeHint::default());
+        inlet.give("x".into());
+        drop(inlet);
+        assert_eq!(next(&mut outlet).await.unwrap().unwrap(), "x");
+        assert!(next(&mut outlet).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_finished_ends() {
+        let (inlet, mut outlet) = pipe(SizeHint::default());
+        inlet.give("x".into());
+        inlet.finish();
+        drop(inlet);
+        assert!(!outlet.is_end_stream());
+        assert_eq!(next(&mut outlet).await.unwrap().unwrap(), "x");
+        assert!(outlet.is_end_stream() && next(&mut outlet).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn there_is_room_for_one_piece_as_long_as_somebody_wants_it() {
+        let (inlet, mut outlet) = pipe(SizeHint::default());
+        assert_eq!(ready(&inlet), Poll::Ready(true));
+        inlet.give("x".into());
+        assert_eq!(ready(&inlet), Poll::Pending);
+        drop(next(&mut outlet).await);
+        assert_eq!(ready(&inlet), Poll::Ready(true));
+        drop(outlet);
+        assert_eq!(ready(&inlet), Poll::Ready(false));
+    }
+}

@@ -189,6 +189,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_proven_and_makes_no_sense_is_refused() {
+        let reach = reach();
+        for (from, account) in [("", 3), ("a.b", 3), ("here", LONGEST)] {
+            let mut claim = claim();
+            claim.from = from.into();
+            claim.whose = Whose::Verified("x".repeat(account));
+            let proof = claim.prove(&SUBJECT, &reach);
+            assert_eq!(
+                Claim::verify(&proof, &SUBJECT, &reach),
+                None,
+                "{from} {account}"
+            );
+        }
+        for claim in [
+            "2.here.7.-",
+            "1.here.x.-",
+            "1.here.7.-.-",
+            "1.here.7.x",
+            "1.here.7",
+        ] {
+            let code = SUBJECT.code(claim, &reach).finalize().into_bytes();
+            let proof = format!("{claim}.{}", URL_SAFE_NO_PAD.encode(code));
+            assert_eq!(Claim::verify(&proof, &SUBJECT, &reach), None, "{claim}");
+        }
+    }
+
+    #[test]
     fn no_byte_of_a_proof_can_be_another_one() {
         let reach = reach();
         let proof = claim().prove(&SUBJECT, &reach);

@@ -109,6 +109,18 @@ mod tests {
         assert!(!window.accept(u64::MAX));
     }
 
+    #[test]
+    fn what_comes_too_late_counts_never_though_nobody_remembers_it() {
+        let mut window = Window::new();
+        assert!(!window.accept(0));
+        assert!(window.accept(10));
+        assert!(window.accept(3 * SIZE));
+        for late in [5, 10, 2 * SIZE - 7, 2 * SIZE] {
+            assert!(!window.accept(late), "{late}");
+        }
+        assert!(window.accept(2 * SIZE + 1));
+    }
+
     proptest! {
         #[test]
         fn no_number_ever_counts_twice(steps in proptest::collection::vec((0..4 * SIZE, any::<bool>()), 1..300)) {

@@ -58,10 +58,9 @@ impl Cast {
         assert!(took <= SETTLED, "found again after {took:?}");
         self.client.assert_alive().await;
         // A false answer may follow the first right one.
-        sleep_until(found.answered + FORGOTTEN).await;
+        let later = after(found.answered, FORGOTTEN).await;
+        self.watch.until(later, |find| find.is_found()).await;
         self.watch.assert_never_lost(SLOWEST);
-        let last = self.watch.looks().pop().expect("an answer");
-        assert!(last.find.is_found(), "{last:?}");
         self.client.assert_alive().await;
     }
 }

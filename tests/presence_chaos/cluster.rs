@@ -98,16 +98,18 @@ impl Crowd {
     /// comes now; but without the leases nobody knows anything.
     pub(crate) async fn assert_others_are_exact(&self, lost: usize) {
         if self.leases == lost {
-            let since = Instant::now();
-            for watch in &self.watches {
-                let uncertain = |find: &Find| *find == Find::Uncertain;
-                watch.until(since, uncertain).await;
-            }
-            return;
+            return self.assert_nobody_is_known(Instant::now()).await;
         }
         let exact = until("others are exact", async || self.exact_accounts().await).await;
         assert!(exact < ACCOUNTS, "some accounts were on the lost master");
         self.assert_finds_who_comes_now(exact).await;
+    }
+
+    /// Waits until nothing is said of anybody.
+    pub(crate) async fn assert_nobody_is_known(&self, since: Instant) {
+        for watch in &self.watches {
+            watch.until(since, |find| *find == Find::Uncertain).await;
+        }
     }
 
     /// Waits until all is as it was, and checks that nothing false was said and nobody closed.
@@ -139,8 +141,11 @@ impl Crowd {
             match (here, nobody) {
                 (Find::Found(_), Find::NotFound) => exact += 1,
                 (Find::Uncertain, Find::Uncertain) => {}
-                (_, Find::Uncertain) => return None,
-                odd => panic!("{}: {odd:?}", client.account),
+                odd @ ((Find::NotFound, _) | (_, Find::Found(_))) => {
+                    panic!("{}: {odd:?}", client.account)
+                }
+                // It became known, or doubtful, between the two questions.
+                _ => return None,
             }
         }
         (exact > 0).then_some(exact)

@@ -47,8 +47,7 @@ async fn a_replica_takes_over_from_a_master_that_hangs() {
     for (number, replica) in replicas.iter().enumerate() {
         crowd.cluster.masters[number].stop();
         until("the replica is the master", async || {
-            let role = replica.run("ROLE").await;
-            (role.array()[0].text() == "master").then_some(())
+            (replica.role().await? == "master").then_some(())
         })
         .await;
         let promoted = Instant::now();
@@ -56,8 +55,8 @@ async fn a_replica_takes_over_from_a_master_that_hangs() {
 
         crowd.cluster.masters[number].cont();
         until("the old master follows the new one", async || {
-            let role = crowd.cluster.masters[number].run("ROLE").await;
-            (role.array()[0] == Reply::Bulk(b"slave".to_vec())).then_some(())
+            let role = crowd.cluster.masters[number].role().await?;
+            (role == "slave").then_some(())
         })
         .await;
         crowd.assert_all_live(Instant::now()).await;
@@ -95,4 +94,16 @@ async fn a_slot_that_moves_while_nodes_write_takes_its_accounts_along() {
         crowd.cluster.masters[to].run(&there).await,
         Reply::Integer(0)
     );
+}
+
+#[tokio::test]
+async fn a_cluster_that_serves_all_slots_or_none_is_waited_for() {
+    let whole = ["--cluster-require-full-coverage yes"; 3].map(str::to_owned);
+    let mut crowd = Crowd::of(RedisCluster::with(whole).await).await;
+    for master in 0..3 {
+        crowd.cluster.masters[master].stop();
+        crowd.assert_nobody_is_known(Instant::now()).await;
+        crowd.cluster.masters[master].cont();
+        crowd.assert_heals().await;
+    }
 }

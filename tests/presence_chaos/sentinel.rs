@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::cast::{Cast, watch};
-use crate::support_redis::{Find, NodeProcess, RedisSentinel, Reply, until};
+use crate::support_redis::{Find, Look, NodeProcess, RedisSentinel, until};
 
 #[tokio::test]
 async fn a_failover_is_followed() {
@@ -55,13 +55,12 @@ async fn what_a_stale_master_still_knows_counts_for_nothing() {
     let there = came.until(Instant::now(), Find::is_found).await;
     redis.master.cont();
     until("the old master follows the new one", async || {
-        let role = redis.master.run("ROLE").await;
-        (role.array()[0] == Reply::Bulk(b"slave".to_vec())).then_some(())
+        (redis.master.role().await? == "slave").then_some(())
     })
     .await;
 
     cast.assert_heals(Instant::now()).await;
-    let since = |at: Instant| move |look: &crate::support_redis::Look| look.asked >= at;
+    let since = |at: Instant| move |look: &Look| look.asked >= at;
     let mut looks = left.looks().into_iter().filter(since(gone.asked));
     assert!(
         looks.all(|look| !look.find.is_found()),

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+pub mod nodes;
 mod polling;
 mod websocket;
 

@@ -36,7 +36,7 @@ pub(crate) use sentinel::RedisSentinel;
 pub(crate) use watch::{Look, Watch};
 
 /// How long a test waits for anything before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at that nobody announces.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);

@@ -131,6 +131,12 @@ impl Redis {
             .collect()
     }
 
+    /// Whether it is a master or a replica, unless it closes connections just now.
+    pub(crate) async fn role(&self) -> Option<String> {
+        let role = ask(self.port, &["ROLE"]).await.ok()?;
+        Some(role.array().first()?.text())
+    }
+
     /// The names of all keys.
     pub(crate) async fn keys(&self) -> Vec<String> {
         let reply = self.run("KEYS *").await;

@@ -17,10 +17,10 @@ const AT_ONCE: usize = 32;
 /// How long nothing is done for the row `idle`.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Prints the rows of one node that so many sessions connect to.
-pub(crate) async fn measure(sessions: usize) {
+/// Prints the rows of one node with these flags that so many sessions connect to.
+pub(crate) async fn measure(sessions: usize, flags: &[&str]) {
     let redis = Redis::start().await;
-    let node = crate::node(&redis.url()).await;
+    let node = crate::node(&redis.url(), flags).await;
     let before = Reading::take(&redis, &node).await;
     sleep(IDLE).await;
     let idle = before.used(&redis, &node).await;

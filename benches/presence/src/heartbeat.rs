@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Prints what a second of one node among so many peers costs.
 pub(crate) async fn measure(peers: usize) {
     let redis = Redis::start().await;
-    let node = crate::node(&redis.url()).await;
+    let node = crate::node(&redis.url(), &[]).await;
     renew(&redis, &node.id, peers).await;
 
     let before = Reading::take(&redis, &node).await;

@@ -24,18 +24,22 @@ async fn main() {
             .parse()
             .expect("the only argument is a number of sessions")
     });
-    connects::measure(sessions).await;
+    println!("with the leave feed:");
+    connects::measure(sessions, &[]).await;
+    println!("without the leave feed:");
+    connects::measure(sessions, &["--no-leave-feed"]).await;
+    println!("heartbeats:");
     for peers in [0, 19, 199] {
         heartbeat::measure(peers).await;
     }
 }
 
 /// A release build of the measuring server.
-async fn node(redis: &str) -> NodeProcess {
+async fn node(redis: &str, flags: &[&str]) -> NodeProcess {
     let built =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/release/examples/node");
     let program = env::var_os("PRIMACRON_NODE").map_or(built, PathBuf::from);
-    let flags = ["--redis", redis, "--namespace", NAMESPACE];
+    let flags = [&["--redis", redis, "--namespace", NAMESPACE], flags].concat();
     let node = NodeProcess::run(&program, &flags).await;
     node.until_presence("synced").await;
     node

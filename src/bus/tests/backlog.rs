@@ -1,76 +1,12 @@
 //! What waits for a node that cannot be written to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::cast::{say, text};
+use super::line::{BACKLOG, ENTRY, Line};
 use crate::{
-    bus::{
-        Answer, Refused, Unreached,
-        core::{Core, Step},
-        entry::{self, Item},
-        inboxes::{Appended, Failed},
-    },
-    error::StoreError,
+    bus::{Refused, Unreached, inboxes::Failed},
     presence::Life,
 };
-
-const BACKLOG: usize = 2048;
-
-/// A call of this file takes less than a third of it.
-const ENTRY: usize = 256;
-
-const LIVES: fn(&str) -> Life = |_| Life::Live;
-
-/// One node's calls to another one.
-struct Line {
-    core: Core,
-    now: Instant,
-}
-
-impl Line {
-    fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "time has to begin somewhere")]
-        let now = Instant::now();
-        let core = Core::new("a", BACKLOG).with_entry(ENTRY);
-        Self { core, now }
-    }
-
-    fn post(&mut self, what: &str) -> Result<(), Refused> {
-        self.core.post(self.now, "b", &say(what))
-    }
-
-    /// A call that somebody waits for.
-    fn ask(&mut self, what: &str) -> (u64, oneshot::Receiver<Result<Answer, Unreached>>) {
-        let (waiter, answer) = oneshot::channel();
-        let asked = self.core.ask(self.now, "b", &say(what), waiter);
-        (asked.unwrap(), answer)
-    }
-
-    /// What leaves now.
-    fn next(&mut self) -> Option<Vec<String>> {
-        let entry = self.core.next(self.now, "b", &LIVES)?;
-        let (_, rest) = entry::head(&entry).unwrap();
-        let calls = entry::items(rest).unwrap().into_iter().map(|item| {
-            let Item::Call(_, call) = item else {
-                panic!("{item:?}")
-            };
-            text(&call)
-        });
-        Some(calls.collect())
-    }
-
-    fn fail(&mut self, how: fn(StoreError) -> Failed) {
-        let failed = Err(how(StoreError::Unreachable("away".into())));
-        assert_eq!(self.core.settle("b", &failed, &LIVES), Step::BackOff);
-    }
-
-    fn done(&mut self) {
-        let done = Ok(Appended::Done);
-        assert_eq!(self.core.settle("b", &done, &LIVES), Step::Next);
-    }
-}
 
 #[test]
 fn an_attempt_for_a_node_that_was_buried_meanwhile_says_nothing_of_the_next_entry() {

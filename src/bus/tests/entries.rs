@@ -221,6 +221,48 @@ fn another_version_is_refused() {
 }
 
 #[test]
+fn an_entry_of_nobody_or_from_nowhere_is_refused() {
+    let longest = "x".repeat(64);
+    for (sender, seq, since, fits) in [
+        ("a", 1, 1, true),
+        (&*longest, u64::MAX - 1, 1, true),
+        ("", 1, 1, false),
+        ("a b", 1, 1, false),
+        ("\u{e9}", 1, 1, false),
+        (&*format!("{longest}x"), 1, 1, false),
+        ("a", 0, 0, false),
+        ("a", 1, 0, false),
+        ("a", 1, 2, false),
+        ("a", u64::MAX, 1, false),
+    ] {
+        let mut bytes = entry::begin(sender);
+        entry::number(&mut bytes, seq, since);
+        assert_eq!(entry::head(&bytes).is_ok(), fits, "{sender} {seq} {since}");
+    }
+}
+
+#[test]
+fn what_follows_an_item_or_is_flagged_as_nobody_does_is_refused() {
+    let moved = Call::Moved {
+        account: "ann".into(),
+        session: "s".into(),
+    };
+    let good = write(&[Sample::Call(None, moved)]);
+    let start = entry::begin("sender").len();
+    let refused = |bytes: &[u8]| {
+        let (_, rest) = entry::head(bytes).unwrap();
+        entry::items(rest).unwrap_err().to_string()
+    };
+    let mut longer = good.clone();
+    longer[start] += 1;
+    longer.push(0);
+    assert_eq!(refused(&longer), "something follows an item");
+    let mut flagged = good;
+    flagged[start + 5] |= 128;
+    assert_eq!(refused(&flagged), "a call has an unknown flag");
+}
+
+#[test]
 fn a_text_message_that_is_none_is_refused() {
     for payload in [&b""[..], b"2", b"4\xff", b"0{}"] {
         assert!(Frame::from_payload(WireKind::Text, payload).is_none());

@@ -2,8 +2,12 @@
 
 mod backlog;
 mod cast;
+mod core;
 mod entries;
+mod line;
+mod marks;
 mod memory;
 mod model;
 #[cfg(feature = "redis")]
 mod redis;
+mod task;

@@ -259,6 +259,36 @@ async fn an_inbox_that_is_full_in_bytes_refuses() {
 }
 
 #[tokio::test]
+async fn an_inbox_that_is_full_in_entries_refuses() {
+    let redis = Redis::start().await;
+    let a = node(&*redis.url(), "a");
+    // The hello that it begins with is one of them.
+    let small = |settings: &mut Settings| settings.bus.inbox_entries = 2;
+    let mut b = node_with(&*redis.url(), "b", small, Diary::default());
+    b.notice("bus::online").await;
+    b.task.abort();
+    drop((&mut b.task).await);
+
+    let first = a.bus.ask("b", &say("x"), Duration::from_millis(500)).await;
+    let second = a.bus.ask("b", &say("y"), LONG).await;
+
+    assert_eq!(first, Err(Unreached::Unknown));
+    assert_eq!(second, Err(Unreached::Refused(Refused::InboxFull)));
+    let waiting = redis.run("XLEN {primacron:b:b}:in").await;
+    assert_eq!(waiting.integer(), 2);
+}
+
+#[tokio::test]
+async fn an_inbox_goes_away_by_itself_some_time_after_its_node() {
+    let redis = Redis::start().await;
+    let (_a, _b) = two(&redis.url()).await;
+    for name in ["in", "count"] {
+        let left = redis.run(&format!("PTTL {{primacron:b:b}}:{name}")).await;
+        assert!((1..=64_000).contains(&left.integer()), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_strangers_put_into_an_inbox_is_told_and_skipped() {
     let redis = Redis::start().await;
     let (a, mut b) = two(&redis.url()).await;

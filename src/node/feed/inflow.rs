@@ -13,6 +13,10 @@ const ASK: Duration = Duration::from_secs(1);
 /// How often a silent node is asked whether something was lost.
 const CHECK: Duration = Duration::from_secs(10);
 
+/// So often a node is asked where something may have been lost: it may not know yet that this one is
+/// there again.
+const DOUBTS: u8 = 5;
+
 /// How far this node was told by the others.
 #[derive(Debug, Default)]
 pub(super) struct Inflows(HashMap<Arc<str>, Inflow>);
@@ -24,6 +28,8 @@ struct Inflow {
     complete: bool,
     /// When it was last heard, or asked.
     dealt_with: Option<Instant>,
+    /// So often it is asked soon.
+    doubts: u8,
     /// It was said that it has more sessions than are taken.
     excess_told: bool,
 }
@@ -80,7 +86,7 @@ impl Inflows {
     }
 
     /// These nodes are there: who of them is to be asked now, and how far it has told. After a
-    /// time in which things may have been lost everybody is.
+    /// time in which things may have been lost everybody is, and a few times more.
     pub(super) fn due(
         &mut self,
         now: Instant,
@@ -100,6 +106,7 @@ impl Inflows {
             if let Some(flow) = flow
                 && (lost || flow.is_due(now))
             {
+                flow.doubts = if lost { DOUBTS } else { flow.doubts }.saturating_sub(1);
                 flow.dealt_with = Some(now);
                 due.push((name, flow.held));
             }
@@ -132,7 +139,8 @@ impl Inflow {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        let period = if self.complete { CHECK } else { ASK };
+        let calm = self.complete && self.doubts == 0;
+        let period = if calm { CHECK } else { ASK };
         let long_ago = |then| now.saturating_duration_since(then) >= period;
         self.dealt_with.is_none_or(long_ago)
     }

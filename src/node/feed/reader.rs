@@ -160,3 +160,30 @@ impl Bits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_and_goes_unheard_leaves_nothing_behind() {
+        let mut reader = Reader::default();
+        let state = |node| State {
+            account: "ann",
+            session: "s",
+            node,
+            generation: 1,
+        };
+        for id in 0..100_000 {
+            reader.tell(id % 9000, &state(Some("a")));
+            reader.tell(id % 9000, &state(None));
+        }
+        assert_eq!(reader.told.len(), BACKLOG);
+        assert_eq!(reader.owing, 0);
+        assert!(reader.owed.len() <= 2 * SLACK, "{}", reader.owed.len());
+
+        reader.tell(1, &state(Some("a")));
+        assert_eq!(reader.take_owed(), Some(1), "each one comes once");
+        assert_eq!(reader.take_owed(), None);
+    }
+}

@@ -6,7 +6,7 @@ use std::{
 use tokio::{
     sync::{Notify, watch},
     task::yield_now,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{Feeds, State, now, outflow::Step, roster::Roster};
@@ -22,6 +22,9 @@ const GATHER: Duration = Duration::from_millis(10);
 /// After a piece a node pauses so long for each node of the cluster: all of them together send one
 /// that watches no more than one in that time.
 const SHARE: Duration = Duration::from_millis(2);
+
+/// After so many leases without a heartbeat others may have taken this node for dead.
+const AWAY: u32 = 4;
 
 /// How long it may take until a piece is said to be taken.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -71,13 +74,15 @@ impl Feeds {
         if beat {
             let nodes = reach.presence.peers().0.len() + 1;
             state.pause = pause(nodes);
-            state.lost |= !state.look_around(reach);
+            let long_ago = |beat: Instant| beat.elapsed() > reach.presence.lease() * AWAY;
+            let away = state.beat.replace(Instant::now()).is_some_and(long_ago);
+            state.lost |= !state.look_around(reach) || away;
         }
         let moves = reach.presence.take_moves();
         state.spread(&self.node, &moves);
         let goes_on = state.roster.has_readers() || !state.outflows.is_empty();
         if !goes_on {
-            state.pumping = false;
+            (state.pumping, state.beat) = (false, None);
             reach.presence.want_moves(false);
         }
         goes_on

@@ -26,27 +26,27 @@ type Busy = [bool; BUCKETS as usize];
 /// How soon a batch is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::presence) enum Hurry {
-    /// Now: it is not only what is new, or so much that it makes a batch.
-    Much,
+    /// At once: it is not only what is new, or so much that it makes a batch.
+    Now,
     /// Somebody waits for an entry to be stored.
-    Some,
-    /// Something ended.
-    Little,
+    Soon,
+    /// Something ended, and nobody waits.
+    Later,
 }
 
 /// What is to be written.
 impl Directory {
     pub(in crate::presence) fn hurry(&self, batch: usize) -> Hurry {
         if self.queue.is_empty() || self.queue.len() >= batch || self.is_behind() {
-            Hurry::Much
+            Hurry::Now
         } else if self
             .queue
             .iter()
             .any(|fresh| matches!(fresh, Fresh::Put(_)))
         {
-            Hurry::Some
+            Hurry::Soon
         } else {
-            Hurry::Little
+            Hurry::Later
         }
     }
 

@@ -207,6 +207,12 @@ impl Part {
         }
     }
 
+    /// Lets go of all accounts whose time is over.
+    pub(super) fn expire_all(&mut self, time: u64) {
+        let lasts = |expires: Option<u64>| expires.is_none_or(|expires| expires > time);
+        self.accounts.retain(|_, account| lasts(account.expires));
+    }
+
     fn insert(&mut self, node: &str, user: &User, value: String, wish: &Wish) -> Kept {
         let account = self.accounts.entry(user.account().to_owned()).or_default();
         let is_new = account.sessions.is_empty();

@@ -1,6 +1,8 @@
 //! What only the tests of presence do to the directory.
 
-use super::{LATEST, Memory, part::Account};
+use std::collections::VecDeque;
+
+use super::{LATEST, Memory};
 use crate::{
     condition::Condition,
     error::StoreError,
@@ -76,6 +78,22 @@ impl Memory {
             .insert(node.to_owned(), dead.unwrap_or_default());
     }
 
+    /// The nodes that have a row.
+    pub(in crate::presence) fn nodes(&self) -> Vec<String> {
+        self.data.lock().leases.keys().cloned().collect()
+    }
+
+    /// The row of a node.
+    pub(in crate::presence) fn row(&self, node: &str) -> Option<String> {
+        self.data.lock().leases.get(node).cloned()
+    }
+
+    /// How much a node is still to hear of.
+    pub(in crate::presence) fn evicted(&self, node: &str) -> usize {
+        let data = self.data.lock();
+        data.evictions.get(node).map_or(0, VecDeque::len)
+    }
+
     /// Puts an entry there that nobody knows of.
     pub(in crate::presence) fn plant(&self, account: &str, session: &str, value: &str) {
         let mut data = self.data.lock();
@@ -90,9 +108,8 @@ impl Memory {
     pub(in crate::presence) fn dump(&self) -> Vec<(String, String, String)> {
         let mut data = self.data.lock();
         let time = data.time();
-        let lives = |account: &Account| account.expires.is_none_or(|expires| expires > time);
         for part in data.buckets.values_mut() {
-            part.accounts.retain(|_, account| lives(account));
+            part.expire_all(time);
         }
         let accounts = data.buckets.values().flat_map(|part| &part.accounts);
         let entries = accounts.flat_map(|(account, known)| {

@@ -5,7 +5,7 @@ use std::{sync::Arc, vec::IntoIter};
 use deadpool_redis::redis::Value;
 
 use super::{
-    parse::{Parsed, nonsense, number, some, text, texts},
+    parse::{Parsed, nonsense, number, read_marker, some, text, texts},
     write::{Placed, same_bucket},
 };
 use crate::{
@@ -39,7 +39,7 @@ fn parse(step: &[Placed<'_>], value: Value) -> Parsed<Vec<Parsed<Reply>>> {
     let time = number(next()?)?;
     let mut replies = Vec::with_capacity(step.len());
     for jobs in step.chunk_by(same_bucket) {
-        let marker = some(text(next()?)?).map(Arc::from);
+        let marker = read_marker(next()?)?.map(Arc::from);
         for (_, job) in jobs {
             replies.push(reply(job, next()?, marker.as_ref(), time));
         }

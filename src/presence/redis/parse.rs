@@ -125,7 +125,7 @@ pub(super) fn some(text: String) -> Option<String> {
 }
 
 /// Behind it stands what kinds of entries the bucket has, which is for the scripts.
-fn read_marker(value: Value) -> Parsed<Option<String>> {
+pub(super) fn read_marker(value: Value) -> Parsed<Option<String>> {
     let mut text = text(value)?;
     let end = text.len().saturating_sub(2);
     if text.get(end..).is_some_and(|kinds| kinds.starts_with('~')) {

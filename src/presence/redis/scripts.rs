@@ -50,14 +50,13 @@ end
 ///
 /// KEYS: the marker of each bucket, of which the names of its other keys are made. ARGV: node, after
 /// what time it is too late, new marker, after how many milliseconds entries expire, whether all are
-/// listed in the index; then for each bucket its number of jobs, whether one of them makes a marker,
-/// epoch, when it was sent, and jobs:
+/// listed in the index, epoch, when it was sent; then for each bucket its number of jobs, and these:
 ///
-/// - `F` or `P` (does it force?), account, session, sid, generation;
-/// - `D` or `d` (is it in the index?), account, session, sid, generation or nothing;
+/// - `F` or `P` (does it force?), account's key, session, sid, generation, member if it is to be listed;
+/// - `D` or `d` (is it listed?), account's key, session, entry as it is expected, member for `D`;
 /// - `C`, expected marker;
 /// - `U`;
-/// - `X`, account, session, entry as it is expected.
+/// - `X`, account's key, session, entry as it is expected.
 ///
 /// The answer: the clock, then for each bucket its marker and what became of each job: a text says
 /// that it was refused, -1 that it came too late.

@@ -106,11 +106,14 @@ impl RedisStore {
                 written[*place] = reply;
             }
         }
-        let lost = |reply: &Result<_, StoreError>| matches!(reply, Err(StoreError::Unreachable(_)));
-        if together && let Some(place) = written.iter().position(lost) {
+        let lost = written.iter().find_map(|reply| match reply {
+            Err(error @ StoreError::Unreachable(_)) => Some(error.clone()),
+            _ => None,
+        });
+        if let Some(error) = lost.filter(|_| together) {
             // A server that says so of one is not to be relied on for the others.
-            self.reconnect();
-            written.swap_remove(place)?;
+            link.reconnect();
+            return Err(error);
         }
         Ok(written)
     }

@@ -1,27 +1,39 @@
-local call, node, latest, millis, lists = redis.call, ARGV[1], tonumber(ARGV[2]), ARGV[4], ARGV[5] == '1'
+local call, node, new_marker, millis, lists = redis.call, ARGV[1], ARGV[3], ARGV[4], ARGV[5] == '1'
+local epoch, args = ARGV[6], ARGV
+local head = '1|' .. node .. '|' .. epoch .. '|'
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local stamp = digits(now)
+local stamp, late = time[1] .. string.sub('00000' .. time[2], -6), now - args[7] > tonumber(args[2])
 
--- Of the bucket at hand: what its keys begin with, its marker, what kinds of entries it has or had
--- (1 listed ones, 2 expiring ones, 4 sessions that follow others), and what our entries begin with.
-local prefix, marker, kinds, head
+-- Of the bucket at hand: the key of its marker, that, and what kinds of entries it has or had: 1
+-- listed ones, 2 expiring ones, 4 sessions that follow others.
+local place, marker, kinds
+
+local function key_of(kind)
+  return string.sub(place, 1, -2) .. kind
+end
+
+local function look(found)
+  marker = found or call('GET', place)
+  local parted = marker and string.byte(marker, -2) == 126
+  kinds = parted and tonumber(string.sub(marker, -1)) or marker and 7 or 0
+end
 
 local function note(kind)
   kinds = kinds + kind
-  call('SET', prefix .. 'm', marker .. '~' .. kinds)
+  marker = (marker and string.sub(marker, 1, -2) or new_marker .. '~') .. kinds
+  call('SET', place, marker)
 end
 
-local function list(account, session)
-  call('SADD', prefix .. 'i:' .. node, #account .. ':' .. account .. session)
+local function list(member)
+  call('SADD', key_of('i:') .. node, member)
 end
 
 -- Which of 1, listed, and 2, expiring, an entry is. One in a key that does not expire is listed.
-local function keep(key, first, account, session)
+local function keep(key, first, session, member)
   local listed, expiring = kinds % 2 == 1, kinds % 4 > 1
-  if lists and not listed then note(1) elseif not lists and not expiring then note(2) end
   if lists and not expiring then
-    list(account, session)
+    list(member)
     return 1
   end
   if not lists and not listed then
@@ -35,13 +47,17 @@ local function keep(key, first, account, session)
   expiring = call('PTTL', key) >= 0
   if expiring then call('PEXPIRE', key, millis, 'GT') end
   if expiring and not lists then return 2 end
-  list(account, session)
+  if not lists then
+    local account = string.sub(key, #place + 2)
+    member = #account .. ':' .. account .. session
+  end
+  list(member)
   return expiring and 3 or 1
 end
 
-local function followers(account, session)
-  local key, found = prefix .. 'f:' .. account, {}
-  local all, start = call('HLEN', key), #session .. ':' .. session
+local function followers(key, session)
+  key = key_of('f:') .. string.sub(key, #place + 2)
+  local found, all, start = {}, call('HLEN', key), #session .. ':' .. session
   if all > 0 and all <= 4096 then
     for _, pair in ipairs(call('HKEYS', key)) do
       if #found < 64 and string.sub(pair, 1, #start) == start then
@@ -69,31 +85,32 @@ local function meet(key, session, sid, wanted, force, old)
   return gen, lost, mine and '' or old
 end
 
-local function put(force, account, session, sid, wanted)
-  force = force and now - wanted < 1000000
-  local key, gen, lost, other = prefix .. 'a:' .. account, wanted, 0, ''
-  if force and now > tonumber(wanted) then gen = stamp end
+local function put(force, key, session, sid, wanted, member)
+  local since, gen, lost, other = now - wanted, wanted, 0, ''
+  force = force and since < 1000000
+  if force and since > 0 then gen = stamp end
+  if not marker or kinds % (lists and 2 or 4) < (lists and 1 or 2) then note(lists and 1 or 2) end
   local value = head .. gen .. '|' .. sid
   local first = call('HSETNX', key, session, value) == 1
   if not first then
     local old = call('HGET', key, session)
     if old ~= value then gen, lost, other = meet(key, session, sid, wanted, force, old) end
   end
-  local kept = lost == 0 and keep(key, first, account, session) or 0
+  local kept = lost == 0 and keep(key, first, session, member) or 0
   if other == '' and lost == 0 and kinds < 4 then
     if gen == wanted then return kept end
     if gen == stamp then return kept + 4 end
   end
-  return {kept, gen, lost, other, kinds < 4 and {} or followers(account, session)}
+  return {kept, gen, lost, other, kinds < 4 and {} or followers(key, session)}
 end
 
-local function delete(listed, account, session, sid, gen)
-  local key, removed = prefix .. 'a:' .. account, 0
-  local old = call('HGET', key, session)
-  if old == head .. gen .. '|' .. sid then
+local function delete(key, session, value, member)
+  local old, removed = call('HGET', key, session), 0
+  if old == value then
     call('HDEL', key, session)
     removed = 1
   else
+    local _, sid = entry(value)
     local there, with, _, gen = entry(old)
     if there == node and with ~= sid then return 0 end
     if there == node then
@@ -101,69 +118,64 @@ local function delete(listed, account, session, sid, gen)
       removed = {digits(gen)}
     end
   end
-  if listed then call('SREM', prefix .. 'i:' .. node, #account .. ':' .. account .. session) end
+  if member then call('SREM', key_of('i:') .. node, member) end
   return removed
 end
 
-local function commit(expected, epoch)
-  if expected ~= '' and expected ~= marker then return 0 end
-  local key, under = prefix .. 'w', marker .. '|' .. epoch
+local function commit(expected)
+  if not marker then note(0) end
+  local known = string.byte(marker, -2) == 126 and string.sub(marker, 1, -3) or marker
+  if expected ~= '' and expected ~= known then return 0 end
+  local key, under = key_of('w'), known .. '|' .. epoch
   if call('HGET', key, node) ~= under then call('HSET', key, node, under) end
   return 1
 end
 
-local function prune(account, session, value)
-  local key = prefix .. 'a:' .. account
+local function prune(key, session, value)
   if call('PTTL', key) < 0 or call('HGET', key, session) ~= value then return 0 end
   return call('HDEL', key, session)
 end
 
-local function read_marker(key, found, makes)
-  marker, kinds = '', 0
-  if not found then found = call('GET', key) end
-  if not found and makes then
-    found = ARGV[3] .. '~0'
-    call('SET', key, found)
-  end
-  if found and string.sub(found, -2, -2) == '~' then
-    marker, kinds = string.sub(found, 1, -3), tonumber(string.sub(found, -1)) or 7
-  elseif found then
-    marker, kinds = found, 7
-  end
+local function said(reply)
+  return type(reply) == 'table' and reply.err or tostring(reply)
 end
 
-local found = call('MGET', unpack(KEYS))
-local replies, n, a = {now}, 1, 5
-for i, key in ipairs(KEYS) do
-  local jobs, makes, epoch, late = ARGV[a + 1], ARGV[a + 2] == '1', ARGV[a + 3], now - ARGV[a + 4] > latest
-  local known, why = pcall(read_marker, key, found[i], makes and not late)
-  prefix, head = string.sub(key, 1, -2), '1|' .. node .. '|' .. epoch .. '|'
+local markers = call('MGET', unpack(KEYS))
+local replies, n, a = {now}, 1, 8
+for i = 1, #markers do
+  place = KEYS[i]
+  local known, why = pcall(look, markers[i])
   n = n + 1
-  replies[n] = marker
-  a = a + 4
+  local first, jobs = n, args[a]
   for _ = 1, jobs do
-    local kind, args, done, reply = ARGV[a + 1], 5, true, -1
-    if kind == 'U' then
-      done, reply = pcall(call, 'HDEL', prefix .. 'w', node)
-      args = 1
-    elseif kind == 'X' then
-      done, reply = pcall(prune, ARGV[a + 2], ARGV[a + 3], ARGV[a + 4])
-      args = 4
-    elseif not known then
-      done, reply = false, why
-      if kind == 'C' then args = 2 end
+    local kind, done, reply = args[a + 1], known, why
+    if kind == 'F' or kind == 'P' then
+      if known and late then
+        reply = -1
+      elseif known then
+        done, reply = pcall(put, kind == 'F', args[a + 2], args[a + 3], args[a + 4], args[a + 5], args[a + 6])
+      end
+      a = a + 6
+    elseif kind == 'D' then
+      if known then done, reply = pcall(delete, args[a + 2], args[a + 3], args[a + 4], args[a + 5]) end
+      a = a + 5
+    elseif kind == 'd' then
+      if known then done, reply = pcall(delete, args[a + 2], args[a + 3], args[a + 4]) end
+      a = a + 4
     elseif kind == 'C' then
-      if not late then done, reply = pcall(commit, ARGV[a + 2], epoch) end
-      args = 2
-    elseif kind == 'D' or kind == 'd' then
-      done, reply = pcall(delete, kind == 'D', ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
-    elseif not late then
-      done, reply = pcall(put, kind == 'F', ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
+      if known and late then reply = -1 elseif known then done, reply = pcall(commit, args[a + 2]) end
+      a = a + 2
+    elseif kind == 'X' then
+      done, reply = pcall(prune, args[a + 2], args[a + 3], args[a + 4])
+      a = a + 4
+    else
+      done, reply = pcall(call, 'HDEL', key_of('w'), node)
+      a = a + 1
     end
-    if not done then reply = type(reply) == 'table' and reply.err or tostring(reply) end
     n = n + 1
-    replies[n] = reply
-    a = a + args
+    replies[n] = done and reply or said(reply)
   end
+  replies[first] = known and marker or ''
+  a = a + 1
 end
 return replies

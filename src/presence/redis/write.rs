@@ -9,7 +9,8 @@ use crate::{
     message::User,
     presence::{
         job::{Job, Terms},
-        keys::{Keys, bucket},
+        keys::{Keys, bucket, member},
+        value::entry,
     },
     redis::Script,
 };
@@ -69,61 +70,66 @@ impl Writer {
             let bucket = jobs.first().map_or(0, |(_, job)| bucket_of(job));
             call.arg(self.keys.marker(bucket));
         }
+        let (epoch, sent) = times(step);
         call.arg(node).arg(self.latest).arg(random_id());
         call.arg(self.terms.millis())
             .arg(u8::from(self.terms.listed));
+        call.arg(epoch).arg(sent);
         for jobs in buckets {
-            let makes = jobs.iter().any(|(_, job)| stores(job));
-            let (epoch, sent) = times(jobs);
-            call.arg(jobs.len()).arg(u8::from(makes));
-            call.arg(epoch).arg(sent);
+            call.arg(jobs.len());
             for (_, job) in jobs {
-                add(&mut call, job);
+                self.add(&mut call, node, job);
             }
         }
         call
     }
-}
 
-fn add(call: &mut Cmd, job: &Job) {
-    match job {
-        Job::Put {
-            user,
-            generation,
-            force,
-            ..
-        } => {
-            call.arg(if *force { "F" } else { "P" });
-            add_user(call, user);
-            call.arg(*generation);
-        }
-        Job::Delete { gone, .. } => {
-            call.arg(if gone.listed { "D" } else { "d" });
-            add_user(call, &gone.user);
-            match gone.generation {
-                Some(generation) => call.arg(generation),
-                None => call.arg(""),
-            };
-        }
-        Job::Commit { expected, .. } => {
-            call.arg("C").arg(expected.as_deref().unwrap_or_default());
-        }
-        Job::Uncommit { .. } => {
-            call.arg("U");
-        }
-        Job::Prune {
-            account,
-            session,
-            entry,
-        } => {
-            call.arg("X").arg(&**account).arg(&**session);
-            call.arg(&**entry);
+    fn add(&self, call: &mut Cmd, node: &str, job: &Job) {
+        match job {
+            Job::Put {
+                user,
+                generation,
+                force,
+                ..
+            } => {
+                call.arg(if *force { "F" } else { "P" });
+                call.arg(self.keys.account(user.account()));
+                call.arg(user.session()).arg(user.sid());
+                call.arg(*generation);
+                let listed = self.terms.listed.then(|| member_of(user));
+                call.arg(listed.unwrap_or_default());
+            }
+            Job::Delete { gone, epoch } => {
+                let user = &gone.user;
+                call.arg(if gone.listed { "D" } else { "d" });
+                call.arg(self.keys.account(user.account()));
+                let generation = gone.generation.unwrap_or(0);
+                let expected = entry(node, *epoch, generation, user.sid());
+                call.arg(user.session()).arg(expected);
+                if gone.listed {
+                    call.arg(member_of(user));
+                }
+            }
+            Job::Commit { expected, .. } => {
+                call.arg("C").arg(expected.as_deref().unwrap_or_default());
+            }
+            Job::Uncommit { .. } => {
+                call.arg("U");
+            }
+            Job::Prune {
+                account,
+                session,
+                entry,
+            } => {
+                call.arg("X").arg(self.keys.account(account));
+                call.arg(&**session).arg(&**entry);
+            }
         }
     }
 }
 
-fn add_user(call: &mut Cmd, user: &User) {
-    call.arg(user.account()).arg(user.session()).arg(user.sid());
+fn member_of(user: &User) -> String {
+    member(user.account(), user.session())
 }
 
 fn bucket_of(job: &Job) -> u8 {
@@ -135,17 +141,18 @@ fn bucket_of(job: &Job) -> u8 {
     }
 }
 
-/// Whether it says that something is there, under a marker.
-fn stores(job: &Job) -> bool {
-    matches!(job, Job::Put { .. } | Job::Commit { .. })
-}
-
-/// The epoch of jobs of one bucket, and when they were sent, as far as that matters.
-fn times(jobs: &[Placed<'_>]) -> (u64, u64) {
-    let times = jobs.iter().filter_map(|(_, job)| match job {
-        Job::Put { epoch, sent, .. } | Job::Commit { epoch, sent, .. } => Some((*epoch, *sent)),
-        Job::Delete { epoch, .. } => Some((*epoch, 0)),
-        Job::Uncommit { .. } | Job::Prune { .. } => None,
-    });
-    times.max().unwrap_or((0, 0))
+/// The epoch of a batch, and when the first of it was sent, as far as that matters.
+fn times(step: &[Placed<'_>]) -> (u64, u64) {
+    let mut times = (0, None);
+    for (_, job) in step {
+        match job {
+            Job::Put { epoch, sent, .. } | Job::Commit { epoch, sent, .. } => {
+                let first = times.1.map_or(*sent, |first: u64| first.min(*sent));
+                times = (*epoch, Some(first));
+            }
+            Job::Delete { epoch, .. } => times.0 = *epoch,
+            Job::Uncommit { .. } | Job::Prune { .. } => {}
+        }
+    }
+    (times.0, times.1.unwrap_or(0))
 }

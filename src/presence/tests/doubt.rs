@@ -1,100 +1,10 @@
 //! What nobody heard of, and what becomes of it.
 
-use std::time::{Duration, Instant};
-
-use super::super::{
-    core::{Change, Core},
-    directory::{Directory, Event},
-    job::{Job, eviction},
-    keys::bucket,
-    liveness::Periods,
-    memory::Memory,
+use super::{
+    super::{directory::Directory, job::Job, keys::bucket, memory::Memory},
+    node::{EXPIRY, away, two},
 };
 use crate::{error::StoreError, message::User};
-
-const LEASE: Duration = Duration::from_millis(500);
-
-const EXPIRY: Duration = Duration::from_secs(3600);
-
-struct Node {
-    core: Core,
-    store: Memory,
-    superseded: Vec<User>,
-    removed: Vec<u64>,
-}
-
-impl Node {
-    fn new(name: &str, store: &Memory) -> Self {
-        let periods = Periods {
-            lease: LEASE,
-            suspect: LEASE * 5,
-            dead: LEASE * 8,
-        };
-        Self {
-            core: Core::new(name, periods, 8, EXPIRY),
-            store: store.clone(),
-            superseded: Vec::new(),
-            removed: Vec::new(),
-        }
-    }
-
-    fn beat(&mut self, now: Instant) {
-        let name = self.core.node().to_string();
-        let beat = self.core.beat(now);
-        let table = self.store.beat_now(&name, &beat).unwrap();
-        let changes = self.core.handle_table(now, table);
-        self.handle(now, changes);
-    }
-
-    /// Writes all there is; whether it hears what became of it.
-    fn write(&mut self, now: Instant, heard: bool) {
-        let name = self.core.node().to_string();
-        loop {
-            let (epoch, jobs) = (self.core.epoch(), self.core.take_batch(now, 100));
-            if jobs.is_empty() {
-                return;
-            }
-            let written = self.store.write_now(&name, &jobs);
-            let results = written.and_then(|written| heard.then_some(written).ok_or_else(away));
-            let changes = self.core.settle(now, epoch, jobs, results);
-            self.handle(now, changes);
-        }
-    }
-
-    fn handle(&mut self, now: Instant, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Of(Event::Superseded(user)) => self.superseded.push(user),
-                Change::Of(Event::Removed(_, generation)) => self.removed.push(generation),
-                Change::Of(Event::Usurped(user, generation)) => {
-                    for peer in self.core.peers(now) {
-                        let told = eviction(&user, "", generation);
-                        self.store.evict_now(&peer, &told).unwrap();
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn away() -> StoreError {
-    StoreError::Unreachable("unheard".into())
-}
-
-fn two(store: &Memory) -> (Node, Node, Instant) {
-    let (mut one, mut two) = (Node::new("one", store), Node::new("two", store));
-    let mut now = super::start();
-    for beat in 0..8 {
-        now += LEASE;
-        store.set_time(1_000_000 + beat * 500_000);
-        for node in [&mut one, &mut two] {
-            node.beat(now);
-            node.write(now, true);
-        }
-    }
-    (one, two, now)
-}
 
 #[test]
 fn who_was_displaced_without_a_word_is_told_later() {

@@ -44,12 +44,17 @@ impl Observer {
     }
 
     fn read(&mut self, moving: &[&str], still: &[&str]) {
+        self.read_rows(true, moving, still);
+    }
+
+    /// `known` says whether our own row is there.
+    fn read_rows(&mut self, known: bool, moving: &[&str], still: &[&str]) {
         self.seq += 1;
         let row = |node: &&str, seq| {
             let lease = Lease {
                 epoch: 1,
                 seq,
-                dead: false,
+                dead: node.ends_with("-buried"),
                 draining: false,
                 sessions: 0,
                 reach: node.strip_prefix("at-").map(|host| {
@@ -63,7 +68,7 @@ impl Observer {
         let moving = moving.iter().map(|node| row(node, self.seq));
         let still = still.iter().map(|node| row(node, 6));
         let table: Vec<_> = moving.chain(still).collect();
-        self.liveness.handle_table(self.now, true, table);
+        self.liveness.handle_table(self.now, known, table);
     }
 
     fn verdict(&self, node: &str) -> Option<Verdict> {
@@ -143,6 +148,10 @@ fn time_in_which_redis_was_not_reached_kills_nobody() {
     );
     observer.beat(&["a"], &[]);
     assert!(observer.is_live("a"));
+    assert!(
+        !observer.liveness.is_settled(observer.now),
+        "others may have come meanwhile"
+    );
 }
 
 #[test]
@@ -227,4 +236,124 @@ fn while_a_row_moves_that_cannot_be_read_nothing_is_settled() {
         observer.liveness.handle_strange(row);
     }
     assert!(observer.liveness.is_settled(observer.now), "it is dead");
+}
+
+#[test]
+fn a_new_observer_knows_nothing_until_all_can_have_shown_themselves() {
+    let mut observer = Observer {
+        liveness: Liveness::new(PERIODS),
+        now: super::start(),
+        seq: 0,
+    };
+    observer.read(&["a"], &[]);
+    for beat in 1..=5 {
+        assert!(!observer.liveness.is_settled(observer.now), "{beat}");
+        observer.beat(&["a"], &[]);
+    }
+    assert!(observer.liveness.is_settled(observer.now));
+}
+
+#[test]
+fn whose_own_row_was_lost_knows_nothing_until_all_can_have_shown_themselves() {
+    let mut observer = Observer::of(&["a"]);
+    observer.now += LEASE;
+    observer.read_rows(false, &["a", "new"], &[]);
+    assert!(!observer.liveness.is_settled(observer.now));
+    let new = observer.verdict("new");
+    assert_eq!(new, Some(Verdict::Suspect), "it may have been there before");
+    for _ in 0..5 {
+        observer.beat(&["a", "new"], &[]);
+    }
+    assert!(observer.liveness.is_settled(observer.now) && observer.is_live("new"));
+}
+
+#[test]
+fn whose_row_is_gone_is_suspected_at_once() {
+    let mut observer = Observer::of(&["a", "b"]);
+    observer.beat(&["b"], &[]);
+    assert_eq!(observer.verdict("a"), Some(Verdict::Suspect));
+    observer.beat(&["a", "b"], &[]);
+    assert!(observer.is_live("a"));
+}
+
+#[test]
+fn who_left_no_row_is_forgotten_long_after_its_death() {
+    let mut observer = Observer::of(&["a", "b"]);
+    for _ in 0..100 {
+        observer.beat(&["b"], &[]);
+    }
+    assert!(observer.is_dead("a"));
+    for _ in 0..40 {
+        observer.beat(&["b"], &[]);
+    }
+    assert_eq!(observer.verdict("a"), None);
+}
+
+#[test]
+fn of_a_node_whose_last_word_was_taken_away_nothing_is_left() {
+    let mut observer = Observer::of(&["a", "b-buried"]);
+    let corpses = |observer: &Observer| observer.liveness.corpses(observer.now).count();
+    assert_eq!(corpses(&observer), 1);
+    observer.beat(&["a"], &[]);
+    assert!(observer.is_dead("b-buried"));
+    assert_eq!(corpses(&observer), 0);
+    for _ in 0..10 {
+        observer.beat(&[], &[]);
+    }
+    assert_eq!(
+        corpses(&observer),
+        1,
+        "who died without a word may have left something"
+    );
+}
+
+#[test]
+fn half_of_many_is_no_stall() {
+    let mut observer = Observer::of(&["a", "b", "c", "d"]);
+    let (_, dead) = observer.watch_stop("a", &["c", "d"], &["a", "b"]);
+    assert!(dead < Duration::from_secs(5), "{dead:?}");
+}
+
+#[test]
+fn the_buried_and_the_long_dead_are_no_crowd() {
+    let all = ["a", "b", "c", "d-buried"];
+    let mut observer = Observer::of(&all);
+    let (_, dead) = observer.watch_stop("a", &[], &all);
+    assert!(dead < Duration::from_secs(5), "{dead:?}");
+
+    let all = ["a", "b", "c", "d"];
+    let mut observer = Observer::of(&all);
+    for _ in 0..20 {
+        observer.beat(&["a", "b", "c"], &["d"]);
+    }
+    assert!(observer.is_dead("d"));
+    for _ in 0..9 {
+        observer.beat(&[], &["d"]);
+    }
+    assert!(observer.is_dead("a"), "of three that are left");
+}
+
+#[test]
+fn who_stopped_a_little_later_counts_as_standing_still() {
+    let mut observer = Observer::of(&["a", "b", "c", "d"]);
+    for _ in 0..2 {
+        observer.beat(&["b", "c", "d"], &["a"]);
+    }
+    for _ in 0..6 {
+        observer.beat(&[], &["a"]);
+    }
+    assert!(
+        !observer.is_dead("b") && !observer.is_dead("a"),
+        "most stand still: it is not theirs"
+    );
+}
+
+#[test]
+fn who_stands_still_dies_though_the_store_is_reached_rarely() {
+    let mut observer = Observer::of(&["a"]);
+    for _ in 0..12 {
+        observer.now += 3 * LEASE;
+        observer.read(&[], &["a"]);
+    }
+    assert!(observer.is_dead("a"));
 }

@@ -1,9 +1,16 @@
+mod chores;
+mod core;
+mod directory;
 mod doubt;
 mod expiry;
+mod judge;
 mod liveness;
+mod memory;
 mod model;
+mod node;
 mod odd;
 mod raise;
+mod running;
 mod task;
 
 use std::time::Instant;

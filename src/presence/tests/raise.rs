@@ -9,8 +9,8 @@ use super::{
         job::{Job, Kept, Reply},
         memory::Memory,
     },
+    running::{Node, ann, pass},
     start,
-    task::{Node, ann, pass},
 };
 use crate::{message::User, notice::Notice};
 
@@ -111,46 +111,87 @@ async fn whoever_is_not_here_any_more_left_once() {
     assert!((0..64).all(|part| one.presence.told_in(part).is_empty()));
 }
 
+/// A directory, and what becomes of what it writes.
+struct Desk {
+    directory: Directory,
+    now: std::time::Instant,
+    events: Vec<Event>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let (mut directory, now) = (Directory::new(8, Duration::from_secs(3600)), start());
+        directory.set_clock(now, 1_000);
+        directory.log.want(true);
+        directory.connect(&ann(), now, None);
+        let events = Vec::new();
+        let mut desk = Self {
+            directory,
+            now,
+            events,
+        };
+        desk.write(false, |_| {});
+        desk
+    }
+
+    /// Writes everything, which takes while something happens.
+    fn write(&mut self, lost: bool, meanwhile: impl FnOnce(&mut Directory)) {
+        let jobs = self.directory.take_batch(self.now, 1, 100);
+        meanwhile(&mut self.directory);
+        for job in jobs {
+            let reply = match &job {
+                Job::Put { generation, .. } => Reply::Put {
+                    marker: "m".into(),
+                    generation: *generation,
+                    other: None,
+                    lost,
+                    followers: Vec::new(),
+                    kept: Kept {
+                        listed: true,
+                        expiring: false,
+                    },
+                },
+                _ => Reply::Uncommit,
+            };
+            let (now, events) = (self.now, &mut self.events);
+            self.directory.settle(job, Ok(reply), now, events);
+        }
+    }
+
+    /// Generations of joins and of leaves.
+    fn moves(&mut self) -> Vec<(u64, bool)> {
+        let moves = self.directory.log.take().moves.into_iter();
+        moves.map(|one| (one.generation, one.joined)).collect()
+    }
+}
+
 #[test]
 fn the_answer_to_an_older_write_takes_nothing_back() {
-    let (mut directory, now) = (Directory::new(8, Duration::from_secs(3600)), start());
-    directory.set_clock(now, 1_000);
-    directory.log.want(true);
-    directory.connect(&ann(), now, None);
-    let mut events = Vec::new();
-    let stored = |job: &Job| match job {
-        Job::Put { generation, .. } => Ok(Reply::Put {
-            marker: "m".into(),
-            generation: *generation,
-            other: None,
-            lost: false,
-            followers: Vec::new(),
-            kept: Kept {
-                listed: true,
-                expiring: false,
-            },
-        }),
-        _ => Ok(Reply::Uncommit),
-    };
-    let mut write = |directory: &mut Directory, raise: bool| {
-        let jobs = directory.take_batch(now, 1, 100);
-        if raise {
-            directory.raise();
-        }
-        for job in jobs {
-            let reply = stored(&job);
-            directory.settle(job, reply, now, &mut events);
-        }
-    };
-    write(&mut directory, false);
-    directory.raise();
-    // It is raised once more while this is under way.
-    write(&mut directory, true);
-    write(&mut directory, false);
+    let mut desk = Desk::new();
+    desk.directory.raise();
+    desk.write(false, Directory::raise);
+    desk.write(false, |_| {});
 
-    let joins = events.iter().map(|event| match event {
+    let joins = desk.events.iter().map(|event| match event {
         Event::Stored(_, generation) => *generation,
         other => panic!("{other:?}"),
     });
     assert_eq!(joins.collect::<Vec<_>>(), [1_000, 1_002]);
+}
+
+#[test]
+fn a_session_that_was_lost_to_another_node_left_here() {
+    let mut desk = Desk::new();
+    desk.directory.raise();
+    desk.write(true, |_| {});
+    assert_eq!(desk.moves(), [(1_000, true), (1_000, false)]);
+}
+
+#[test]
+fn a_connection_that_was_never_stored_takes_the_session_with_it() {
+    let mut desk = Desk::new();
+    let newer = User::new("ann", "s1", "sid2");
+    desk.directory.connect(&newer, desk.now, None);
+    desk.directory.disconnect(&newer);
+    assert_eq!(desk.moves(), [(1_000, true), (1_000, false)]);
 }

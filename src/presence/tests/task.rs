@@ -5,91 +5,14 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    super::{Find, Presence, PresenceState, memory::Memory, store::Store},
+    super::{Find, Presence, PresenceState, memory::Memory},
     odd::Odd,
+    running::{Node, ann, pass},
 };
-use crate::{
-    config::{FencedPolicy, PresenceSettings},
-    engine::CloseReason,
-    message::User,
-    notice::{Notice, Noticeboard},
-};
-
-pub(super) struct Node {
-    pub(super) presence: Presence,
-    pub(super) notices: Arc<Mutex<Vec<Notice>>>,
-    pub(super) superseded: Arc<Mutex<Vec<User>>>,
-    fenced: Arc<Mutex<Vec<User>>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Node {
-    pub(super) fn start(name: &str, store: &(impl Store + Clone)) -> Self {
-        Self::with(name, store, PresenceSettings::default())
-    }
-
-    /// A node whose clients are closed when it is given up.
-    fn strict(name: &str, store: &Memory) -> Self {
-        let settings = PresenceSettings {
-            fenced: FencedPolicy::Close,
-            ..PresenceSettings::default()
-        };
-        Self::with(name, store, settings)
-    }
-
-    fn with(name: &str, store: &(impl Store + Clone), settings: PresenceSettings) -> Self {
-        let notices = Arc::new(Mutex::new(Vec::new()));
-        let superseded = Arc::new(Mutex::new(Vec::new()));
-        let mut board = Noticeboard::new();
-        let heard = Arc::clone(&notices);
-        board.add_callback(move |notice| heard.lock().push(notice.clone()));
-        let fenced = Arc::new(Mutex::new(Vec::new()));
-        let closed = [Arc::clone(&superseded), Arc::clone(&fenced)];
-        let (presence, task) = Presence::pair(
-            name,
-            Arc::new(store.clone()),
-            settings,
-            board,
-            Arc::new(move |user: &User, reason: CloseReason| {
-                let [superseded, fenced] = &closed;
-                let closed = match reason {
-                    CloseReason::Superseded => superseded,
-                    CloseReason::Fenced => fenced,
-                    other => panic!("{other:?}"),
-                };
-                closed.lock().push(user.clone());
-            }),
-        );
-        Self {
-            presence,
-            notices,
-            superseded,
-            fenced,
-            task: tokio::spawn(task.run()),
-        }
-    }
-
-    pub(super) async fn connect(&self, user: &User) -> bool {
-        let storing = self.presence.connect(user);
-        self.presence.stored(storing).await
-    }
-
-    fn names(&self) -> Vec<&'static str> {
-        self.notices.lock().iter().map(Notice::name).collect()
-    }
-}
-
-pub(super) async fn pass(time: Duration) {
-    tokio::time::sleep(time).await;
-}
-
-pub(super) fn ann() -> User {
-    User::new("ann", "s1", "sid1")
-}
+use crate::{config::PresenceSettings, message::User, notice::Noticeboard};
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_is_stored_before_anybody_waits_in_vain() {

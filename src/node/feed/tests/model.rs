@@ -515,17 +515,18 @@ fn whoever_is_there_is_told_again_when_too_much_happened() {
 #[test]
 fn a_node_that_lost_its_way_is_told_anew() {
     let mut flow = Outflow::new(5);
+    let other = Held {
+        stream: 4,
+        piece: 1,
+    };
     assert!(flow.knows(Held::default()), "it was told nothing yet");
     let piece = flow.next(MUCH, |_| Vec::new()).expect("a piece");
     assert_eq!(flow.settle(piece.at, None), Step::BackOff);
     assert_eq!(flow.next(MUCH, |_| Vec::new()), Some(piece.clone()));
     assert!(flow.knows(Held::default()) && flow.knows(piece.at));
+    assert!(!flow.knows(other), "another stream");
     flow.settle(piece.at, Some(Fed::Taken));
     assert!(flow.knows(piece.at));
-    let other = Held {
-        stream: 4,
-        piece: 1,
-    };
     assert!(!flow.knows(Held::default()) && !flow.knows(other));
 
     flow.push(&[one("ann", "s", 7, true)]);
