@@ -325,11 +325,11 @@ test("a full buffer drops the oldest", async (t) => {
 
 for (const transports of [["websocket"], ["polling"]]) {
   test(`a server that falls silent is given up, over ${transports}`, async (t) => {
-    const node = await startNode(t, ["--ping-interval-ms", "300", "--ping-timeout-ms", "200"]);
+    const node = await startNode(t, ["--ping-interval-ms", "300", "--ping-timeout-ms", "1500"]);
     const proxy = await startProxy(t, node.url);
     const page = await openPage(t, proxy.url);
     await countPongs(page);
-    await connected(page, { transports, openTimeout: 200 });
+    await connected(page, { transports, openTimeout: 1000 });
     await page.evaluate(() => until(() => pongs === 3));
     assert.equal(await page.evaluate(() => changes.length), 1, "both sides are content with each other");
 
