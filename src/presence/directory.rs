@@ -292,7 +292,20 @@ impl Directory {
         let user = older.then(|| own.user.clone())?;
         let own = bucket.remove(&user, &hasher)?;
         self.note_end(&own);
-        Some(own.user)
+        let user = own.user.clone();
+        self.unlist(own);
+        Some(user)
+    }
+
+    /// Somebody else has the session: what is left of it here is its place in the index.
+    fn unlist(&mut self, own: Own) {
+        if own.attempted && own.listed {
+            self.push_delete(Gone {
+                generation: None,
+                untold: false,
+                ..own.into_gone()
+            });
+        }
     }
 
     /// From now on nothing is stored; what ended is still removed.
