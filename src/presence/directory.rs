@@ -188,8 +188,11 @@ impl Directory {
         std::mem::take(&mut self.overflowed)
     }
 
-    pub(super) fn set_clock(&mut self, now: Instant, micros: u64) {
-        self.clock = Some(Clock::new(now, micros));
+    /// Hears the store's clock; how far that has jumped ahead.
+    pub(super) fn set_clock(&mut self, now: Instant, micros: u64) -> Duration {
+        let before = self.clock.replace(Clock::new(now, micros));
+        let ahead = before.map_or(0, |before| micros.saturating_sub(before.read(now)));
+        Duration::from_micros(ahead)
     }
 
     /// The clock of the server of a bucket.

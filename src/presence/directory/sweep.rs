@@ -89,6 +89,11 @@ impl Directory {
     pub(in crate::presence) fn has_expired(&self, unheard: Duration) -> bool {
         unheard >= self.pace.expiry / 2 && self.buckets.iter().any(Bucket::has_expiring)
     }
+
+    /// The same after such a jump of the store's clock: some of the time was over before.
+    pub(in crate::presence) fn has_jumped(&self, jump: Duration) -> bool {
+        self.has_expired(jump.saturating_mul(2))
+    }
 }
 
 impl Bucket {

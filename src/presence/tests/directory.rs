@@ -786,7 +786,10 @@ fn who_made_way_does_not_stay_in_the_index() {
     };
     desk.settle(job, Ok(lost));
     assert_eq!(names(&desk.take()), ["delete"]);
-    assert_eq!(desk.told(), [format!("stored a {TIME}"), "superseded b".to_owned()]);
+    assert_eq!(
+        desk.told(),
+        [format!("stored a {TIME}"), "superseded b".to_owned()]
+    );
 }
 
 #[test]
