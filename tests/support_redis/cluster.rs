@@ -101,7 +101,7 @@ impl RedisCluster {
             let keys = from.run(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
             let keys: Vec<String> = keys.array().iter().map(Reply::text).collect();
             let marker = keys.iter().find(|key| key.ends_with("}:m"));
-            let Some(key) = marker.or(keys.first()) else {
+            let Some(key) = marker.or_else(|| keys.first()) else {
                 break;
             };
             let port = to.port().to_string();

@@ -85,14 +85,10 @@ impl Directory {
         hopeless
     }
 
-    /// Whether anything of this node expires that nobody heard of for so long.
-    pub(in crate::presence) fn has_expired(&self, unheard: Duration) -> bool {
-        unheard >= self.pace.expiry / 2 && self.buckets.iter().any(Bucket::has_expiring)
-    }
-
-    /// The same after such a jump of the store's clock: some of the time was over before.
+    /// Whether anything of this node may have expired by such a jump of the store's clock: half of
+    /// its time, and more, may have been over before.
     pub(in crate::presence) fn has_jumped(&self, jump: Duration) -> bool {
-        self.has_expired(jump.saturating_mul(2))
+        jump >= self.pace.expiry / 4 && self.buckets.iter().any(Bucket::has_expiring)
     }
 }
 
