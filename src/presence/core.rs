@@ -174,7 +174,11 @@ impl Core {
 
     pub(super) fn handle_table(&mut self, now: Instant, table: Table) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.pending);
-        self.directory.set_clock(now, table.time);
+        let jump = self.directory.set_clock(now, table.time);
+        if jump >= self.alone_after {
+            // What others wrote may have expired at once.
+            self.liveness.unsettle();
+        }
         if self.online.replace(true) != Some(true) {
             if self.began {
                 self.directory.doubt();
@@ -191,7 +195,7 @@ impl Core {
         if expected && !table.known {
             self.begin_epoch();
             changes.push(Change::Fenced);
-        } else if self.directory.take_overflow() {
+        } else if self.directory.take_overflow() || self.directory.has_jumped(jump) {
             self.begin_epoch();
         }
         changes.append(&mut self.pending);

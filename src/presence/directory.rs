@@ -188,8 +188,11 @@ impl Directory {
         std::mem::take(&mut self.overflowed)
     }
 
-    pub(super) fn set_clock(&mut self, now: Instant, micros: u64) {
-        self.clock = Some(Clock::new(now, micros));
+    /// Hears the store's clock; how far that has jumped ahead.
+    pub(super) fn set_clock(&mut self, now: Instant, micros: u64) -> Duration {
+        let before = self.clock.replace(Clock::new(now, micros));
+        let ahead = before.map_or(0, |before| micros.saturating_sub(before.read(now)));
+        Duration::from_micros(ahead)
     }
 
     /// The clock of the server of a bucket.
@@ -292,7 +295,20 @@ impl Directory {
         let user = older.then(|| own.user.clone())?;
         let own = bucket.remove(&user, &hasher)?;
         self.note_end(&own);
-        Some(own.user)
+        let user = own.user.clone();
+        self.unlist(own);
+        Some(user)
+    }
+
+    /// Somebody else has the session: what is left of it here is its place in the index.
+    fn unlist(&mut self, own: Own) {
+        if own.attempted && own.listed {
+            self.push_delete(Gone {
+                generation: None,
+                untold: false,
+                ..own.into_gone()
+            });
+        }
     }
 
     /// From now on nothing is stored; what ended is still removed.

@@ -26,15 +26,8 @@ impl Script {
 
     /// The command that runs it on these keys; arguments may follow.
     pub(crate) fn on(&self, keys: &[String]) -> Cmd {
-        let mut eval = self.with(keys.len());
-        eval.arg(keys);
-        eval
-    }
-
-    /// The command that runs it on so many keys, which are to follow.
-    pub(crate) fn with(&self, keys: usize) -> Cmd {
         let mut eval = cmd("EVALSHA");
-        eval.arg(&*self.sha).arg(keys);
+        eval.arg(&*self.sha).arg(keys.len()).arg(keys);
         eval
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::cast::after;
 use crate::cluster::Crowd;
-use crate::support_redis::{RedisCluster, Reply, until};
+use crate::support_redis::{Find, RedisCluster, Reply, until};
 
 #[tokio::test]
 async fn a_master_that_hangs_takes_only_its_own_accounts_along() {
@@ -94,6 +94,39 @@ async fn a_slot_that_moves_while_nodes_write_takes_its_accounts_along() {
         crowd.cluster.masters[to].run(&there).await,
         Reply::Integer(0)
     );
+}
+
+#[tokio::test]
+async fn who_leaves_while_a_slot_moves_is_not_found_any_more() {
+    let crowd = Crowd::of(RedisCluster::start().await).await;
+    let account = &crowd.clients[0].account;
+    let mut leavers = Vec::new();
+    for _ in 0..3 {
+        leavers.push(crowd.home.client(account).await);
+    }
+    let sessions: Vec<_> = leavers.iter().map(|one| one.session.clone()).collect();
+    let keys = crowd.cluster.keys().await;
+    let end = format!(":a:{account}");
+    let entry = keys.iter().find(|key| key.ends_with(&end));
+    let entry = entry.expect("entries of the account");
+    let slot = crowd.cluster.slot_of(entry).await;
+    let from = crowd.cluster.master_of(entry).await;
+    let leaving = async || {
+        leavers.pop();
+        // So long it takes until its entry is removed, where that can be.
+        after(Instant::now(), Duration::from_millis(200)).await;
+    };
+    let to = (from + 1) % 3;
+    crowd.cluster.move_slot(slot, [from, to], leaving).await;
+
+    let mut observer = crowd.other.client("observer").await;
+    for session in &sessions {
+        until("who left is not found", async || {
+            let find = observer.find(account, session).await;
+            (find.expect("an answer") == Find::NotFound).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ impl RedisCluster {
         replica
     }
 
-    /// Moves a slot from one master to another, a key after the other; `meanwhile` is awaited
-    /// before each.
+    /// Moves a slot from one master to another, a key after the other and markers first, which is
+    /// as good an order as any; `meanwhile` is awaited before each.
     pub(crate) async fn move_slot(
         &self,
         slot: u16,
@@ -98,13 +98,15 @@ impl RedisCluster {
         set(from, &format!("MIGRATING {}", ids[1])).await;
         loop {
             meanwhile().await;
-            let keys = from.run(&format!("CLUSTER GETKEYSINSLOT {slot} 1")).await;
-            let Some(key) = keys.array().first() else {
+            let keys = from.run(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await;
+            let keys: Vec<String> = keys.array().iter().map(Reply::text).collect();
+            let marker = keys.iter().find(|key| key.ends_with("}:m"));
+            let Some(key) = marker.or_else(|| keys.first()) else {
                 break;
             };
             let port = to.port().to_string();
-            let migrate = ["MIGRATE", "127.0.0.1", &port, &key.text(), "0", "5000"];
-            // It may have gone by itself.
+            let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "5000"];
+            // It may have gone by itself; but nobody may have written it anew where it goes.
             from.command(&migrate).await.text();
         }
         for on in [to, from].into_iter().chain(&self.masters) {

@@ -150,6 +150,8 @@ impl Directory {
         let hasher = self.hasher.clone();
         let own = self.bucket_of(user).get_mut(user, &hasher)?;
         let first = !std::mem::replace(&mut own.attempted, true);
+        // Until the answer says otherwise.
+        own.listed = true;
         let age = now.saturating_duration_since(own.opened);
         Some(Job::Put {
             user: user.clone(),

@@ -202,6 +202,7 @@ impl Directory {
         if lost {
             if let Some(own) = bucket.remove(&user, &hasher) {
                 self.note_end(&own);
+                self.unlist(own);
                 events.push(Event::Superseded(user));
             }
             return;

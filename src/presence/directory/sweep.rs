@@ -84,6 +84,12 @@ impl Directory {
         }
         hopeless
     }
+
+    /// Whether anything of this node may have expired by such a jump of the store's clock: half of
+    /// its time, and more, may have been over before.
+    pub(in crate::presence) fn has_jumped(&self, jump: Duration) -> bool {
+        jump >= self.pace.expiry / 4 && self.buckets.iter().any(Bucket::has_expiring)
+    }
 }
 
 impl Bucket {

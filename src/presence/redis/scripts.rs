@@ -48,9 +48,10 @@ end
 /// vouches for may have been lost since. A bucket without a marker gets one with the first job that
 /// stores something.
 ///
-/// KEYS: the marker of each bucket, of which the names of its other keys are made. ARGV: node, after
-/// what time it is too late, new marker, after how many milliseconds entries expire, whether all are
-/// listed in the index, epoch, when it was sent; then for each bucket its number of jobs, and these:
+/// KEYS: the marker of each bucket, of which the names of its other keys are made; on a Cluster these
+/// too. ARGV: node, after what time it is too late, new marker, after how many milliseconds entries
+/// expire, whether all are listed in the index, epoch, when it was sent, how many buckets; then for
+/// each bucket its number of jobs, and these:
 ///
 /// - `F` or `P` (does it force?), account's key, session, sid, generation, member if it is to be listed;
 /// - `D` or `d` (is it listed?), account's key, session, entry as it is expected, member for `D`;

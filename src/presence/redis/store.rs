@@ -95,7 +95,8 @@ impl RedisStore {
     ) -> Result<Written, StoreError> {
         let together = !link.is_cluster();
         let steps = steps(jobs, together);
-        let calls = steps.iter().map(|step| self.writer.call(node, step));
+        let call = |step: &Vec<_>| self.writer.call(node, step, together);
+        let calls = steps.iter().map(call);
         let values = link.call_all(calls.collect()).await?;
         if values.len() != steps.len() {
             return Err(parse::nonsense());

@@ -140,8 +140,8 @@ local function said(reply)
   return type(reply) == 'table' and reply.err or tostring(reply)
 end
 
-local markers = call('MGET', unpack(KEYS))
-local replies, n, a = {now}, 1, 8
+local markers = call('MGET', unpack(KEYS, 1, args[8]))
+local replies, n, a = {now}, 1, 9
 for i = 1, #markers do
   place = KEYS[i]
   local known, why = pcall(look, markers[i])

@@ -62,19 +62,24 @@ impl Writer {
         }
     }
 
-    /// The call of the script for these jobs.
-    pub(super) fn call(&self, node: &str, step: &[Placed<'_>]) -> Cmd {
+    /// The call of the script for these jobs. On a Cluster it names all that it touches.
+    pub(super) fn call(&self, node: &str, step: &[Placed<'_>], together: bool) -> Cmd {
         let buckets = step.chunk_by(same_bucket);
-        let mut call = self.script.with(buckets.clone().count());
-        for jobs in buckets.clone() {
+        let markers = buckets.clone().map(|jobs| {
             let bucket = jobs.first().map_or(0, |(_, job)| bucket_of(job));
-            call.arg(self.keys.marker(bucket));
+            self.keys.marker(bucket)
+        });
+        let mut keys: Vec<String> = markers.collect();
+        let count = keys.len();
+        if !together {
+            keys.extend(self.touched(node, step));
         }
+        let mut call = self.script.on(&keys);
         let (epoch, sent) = times(step);
         call.arg(node).arg(self.latest).arg(random_id());
         call.arg(self.terms.millis())
             .arg(u8::from(self.terms.listed));
-        call.arg(epoch).arg(sent);
+        call.arg(epoch).arg(sent).arg(count);
         for jobs in buckets {
             call.arg(jobs.len());
             for (_, job) in jobs {
@@ -82,6 +87,27 @@ impl Writer {
             }
         }
         call
+    }
+
+    /// The keys beside the markers. A slot that moves has some of them here and some there: only by
+    /// their names does a server know that it is not to begin.
+    fn touched(&self, node: &str, step: &[Placed<'_>]) -> Vec<String> {
+        let mut keys = Vec::new();
+        let bucket = step.first().map(|(_, job)| bucket_of(job));
+        keys.extend(bucket.map(|bucket| self.keys.written(bucket)));
+        keys.extend(bucket.map(|bucket| self.keys.index(bucket, node)));
+        for (_, job) in step {
+            match job {
+                Job::Put { user, .. } => {
+                    keys.push(self.keys.account(user.account()));
+                    keys.push(self.keys.follows(user.account()));
+                }
+                Job::Delete { gone, .. } => keys.push(self.keys.account(gone.user.account())),
+                Job::Prune { account, .. } => keys.push(self.keys.account(account)),
+                Job::Commit { .. } | Job::Uncommit { .. } => {}
+            }
+        }
+        keys
     }
 
     fn add(&self, call: &mut Cmd, node: &str, job: &Job) {

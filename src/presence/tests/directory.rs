@@ -761,6 +761,65 @@ fn only_who_is_meant_and_older_makes_way() {
 }
 
 #[test]
+fn who_made_way_does_not_stay_in_the_index() {
+    let mut desk = Desk::new();
+    desk.connect(&ann("a"));
+    desk.write_all();
+    desk.directory.evict(&ann("a"), TIME + 1);
+    let job = desk.take_one();
+    assert!(matches!(&job, Job::Delete { gone, .. } if gone.listed));
+    let gone = Reply::Delete {
+        marker: Some("m".into()),
+        generation: None,
+    };
+    desk.settle(job, Ok(gone));
+
+    desk.connect(&ann("b"));
+    let job = desk.take_one();
+    let lost = Reply::Put {
+        marker: "m".into(),
+        generation: TIME,
+        other: None,
+        lost: true,
+        followers: Vec::new(),
+        kept: KEPT,
+    };
+    desk.settle(job, Ok(lost));
+    assert_eq!(names(&desk.take()), ["delete"]);
+    assert_eq!(
+        desk.told(),
+        [format!("stored a {TIME}"), "superseded b".to_owned()]
+    );
+}
+
+#[test]
+fn who_is_written_again_may_come_to_be_listed() {
+    let mut desk = Desk::new();
+    desk.connect(&ann("a"));
+    let unlisted = |kept| Reply::Put {
+        marker: "m".into(),
+        generation: TIME,
+        other: None,
+        lost: false,
+        followers: Vec::new(),
+        kept,
+    };
+    let job = desk.take_one();
+    let kept = Kept {
+        listed: false,
+        expiring: true,
+    };
+    desk.settle(job, Ok(unlisted(kept)));
+    desk.directory.doubt();
+    let jobs = desk.take();
+    assert!(names(&jobs).contains(&"put"));
+    desk.directory.disconnect(&ann("a"));
+    let jobs = desk.take();
+    let delete = jobs.iter().find(|job| name(job) == "delete");
+    assert!(matches!(delete, Some(Job::Delete { gone, .. }) if gone.listed));
+}
+
+#[test]
 fn at_the_end_nothing_is_stored_and_what_ended_is_removed() {
     let mut desk = Desk::new();
     desk.connect(&ann("a"));

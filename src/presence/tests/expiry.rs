@@ -36,6 +36,8 @@ struct World {
     store: Memory,
     start: Instant,
     now: Instant,
+    /// How far the store's clock has jumped.
+    jumped: Duration,
     nodes: Vec<Node>,
 }
 
@@ -55,6 +57,7 @@ impl World {
             store,
             start: now,
             now,
+            jumped: Duration::ZERO,
         };
         world.beats(20);
         world
@@ -71,7 +74,7 @@ impl World {
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        let micros = self.now.duration_since(self.start).as_micros();
+        let micros = (self.now.duration_since(self.start) + self.jumped).as_micros();
         self.store
             .set_time(1_000_000 + u64::try_from(micros).unwrap());
     }
@@ -238,6 +241,24 @@ fn who_slept_for_hours_vouches_for_nothing_when_it_wakes() {
     world.nodes[0].writes = true;
     world.beats(10);
     assert_eq!(world.find(1, "ann", "s"), world.found(0));
+}
+
+#[test]
+fn what_expired_because_the_clock_of_the_store_jumped_is_not_said_to_be_nowhere() {
+    let mut world = World::of(&[false, false]);
+    world.connect(0, "ann", "s");
+    world.nodes[0].writes = false;
+    world.jumped = EXPIRY * 2;
+    world.beats(1);
+    for _ in 0..20 {
+        assert_eq!(world.find(1, "ann", "s"), Find::Uncertain);
+        world.beats(1);
+    }
+    assert_eq!(world.nodes[0].epochs, 1);
+    world.nodes[0].writes = true;
+    world.beats(10);
+    assert_eq!(world.find(1, "ann", "s"), world.found(0));
+    assert_eq!(world.find(1, "ann", "t"), Find::NotFound);
 }
 
 #[test]
