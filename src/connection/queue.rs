@@ -83,8 +83,10 @@ impl Queue {
     /// What comes next stands behind the run, and so that ends.
     fn seal(&mut self) {
         if !self.run.is_empty() {
-            let run = Frame::run(mem::take(&mut self.run));
-            self.place(run);
+            let mut run = mem::take(&mut self.run);
+            // What waits takes no more than what is counted.
+            run.shrink_to_fit();
+            self.place(Frame::run(run));
         }
     }
 
@@ -211,6 +213,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         connection::watch::Fate,
@@ -380,6 +384,17 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_are_followed_by_others_take_no_more_memory_than_is_counted() {
+        let mut queue = Queue::default();
+        append(&mut queue, "first");
+        append(&mut queue, "second");
+        queue.push(frame("4c"));
+        let answers = queue.pop().unwrap().into_bytes();
+        assert_eq!(&answers[..], b"\x81\x064first\x81\x074second");
+        assert_eq!(answers.try_into_mut().unwrap().capacity(), 8 + 9);
+    }
+
+    #[test]
     fn answers_stay_when_volatile_frames_are_dropped() {
         let mut queue = Queue::default();
         let mut out = Vec::new();
@@ -416,6 +431,72 @@ mod tests {
         assert_eq!(written.len(), 20 * (4 + 1001) + (4 + 1 + SHARED_FROM) + 4);
         assert!(written.ends_with(b"y\x81\x024z"));
         assert_eq!(queue.cost(), 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(usize, bool),
+        Append(usize),
+        DropVolatile,
+        PopBatch,
+        Pop,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let size = || prop_oneof![4 => 1..60_usize, 1 => 900..1100_usize, 1 => 4000..4100_usize];
+        prop_oneof![
+            3 => (size(), any::<bool>()).prop_map(|(size, volatile)| Op::Push(size, volatile)),
+            6 => size().prop_map(Op::Append),
+            1 => Just(Op::DropVolatile),
+            1 => Just(Op::PopBatch),
+            1 => Just(Op::Pop),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_queued_leaves_in_its_order(ops in prop::collection::vec(op(), 0..80)) {
+            let mut queue = Queue::default();
+            let mut model: VecDeque<(Vec<u8>, bool)> = VecDeque::new();
+            for (number, op) in ops.into_iter().chain(vec![Op::PopBatch; 200]).enumerate() {
+                let text = |size: usize| format!("{:x<size$}", format!("4{number}"));
+                let mut taken = Vec::new();
+                match op {
+                    Op::Push(size, volatile) => {
+                        let one = frame(&text(size));
+                        model.push_back((one.bytes().to_vec(), volatile));
+                        queue.push(if volatile { one.volatile() } else { one });
+                    }
+                    Op::Append(size) => {
+                        let text = text(size);
+                        model.push_back((frame(&text).bytes().to_vec(), false));
+                        append(&mut queue, &text[1..]);
+                    }
+                    Op::DropVolatile => {
+                        let before = model.len();
+                        model.retain(|(_, volatile)| !volatile);
+                        assert_eq!(queue.drop_volatile(), model.len() < before);
+                    }
+                    Op::PopBatch => match queue.pop_batch(&mut taken) {
+                        Batch::Empty => assert!(model.is_empty()),
+                        Batch::One(bytes) => taken = bytes.to_vec(),
+                        Batch::Copied => assert!((1..=BATCH).contains(&taken.len())),
+                    },
+                    Op::Pop => taken = queue.pop().map(Frame::into_bytes).unwrap_or_default().to_vec(),
+                }
+                let mut taken = &taken[..];
+                while !taken.is_empty() {
+                    let (next, _) = model.pop_front().unwrap();
+                    taken = taken.strip_prefix(&next[..]).unwrap();
+                }
+                assert_eq!(queue.bytes(), model.iter().map(|(it, _)| it.len()).sum::<usize>());
+                assert_eq!(queue.is_empty(), model.is_empty());
+                assert!(queue.cost() <= queue.bytes() + model.len() * OVERHEAD);
+                assert_eq!(queue.cost() > 0, !model.is_empty());
+            }
+            assert!(model.is_empty());
+            assert_eq!((queue.cost(), queue.run.capacity(), queue.rest.capacity()), (0, 0, 0));
+        }
     }
 
     #[test]

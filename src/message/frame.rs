@@ -97,7 +97,13 @@ impl Frame {
         take: impl FnOnce(&Encoded<'_>) -> T,
     ) -> Result<T, EncodeError> {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => Self::encode_in(&mut scratch, codec, message, take),
+            Ok(mut scratch) => {
+                let taken = Self::encode_in(&mut scratch, codec, message, take);
+                if scratch.capacity() > SCRATCH_KEPT {
+                    *scratch = Vec::new();
+                }
+                taken
+            }
             // The arguments send a message while they are being serialized.
             Err(_) => Self::encode_in(&mut Vec::new(), codec, message, take),
         })
@@ -119,11 +125,7 @@ impl Frame {
                 "the codec took away what stood before its message",
             ));
         }
-        let taken = take(&Self::around(scratch, kind));
-        if scratch.capacity() > SCRATCH_KEPT {
-            *scratch = Vec::new();
-        }
-        Ok(taken)
+        Ok(take(&Self::around(scratch, kind)))
     }
 
     /// A text packet as it stands, type byte included.
@@ -232,7 +234,7 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Args, IntoArgs, Json, Raw};
+    use crate::message::{Args, DecodeFailure, Envelope, IntoArgs, Json, Raw, RawInput};
 
     #[test]
     fn a_text_message_is_a_frame_and_a_packet() {
@@ -260,6 +262,30 @@ mod tests {
             frame.bytes()[..10],
             [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71]
         );
+    }
+
+    /// A codec that gives up late.
+    struct Late;
+
+    impl Codec for Late {
+        fn decode(&self, _: &RawInput) -> Result<Envelope, DecodeFailure> {
+            Err(DecodeFailure::malformed("it only writes"))
+        }
+
+        fn encode(&self, _: &Outgoing<'_>, out: &mut Vec<u8>) -> Result<WireKind, EncodeError> {
+            out.resize(16 * SCRATCH_KEPT, 0);
+            Err(EncodeError::new("too late"))
+        }
+    }
+
+    #[test]
+    fn the_space_of_a_large_message_is_given_back_whether_it_was_encoded_or_not() {
+        let large = Args::text("x".repeat(16 * SCRATCH_KEPT));
+        for (codec, fits) in [(&Raw as &dyn Codec, true), (&Late, false)] {
+            let frame = Frame::encode(codec, &Outgoing::new("message", large.as_args()));
+            assert_eq!(frame.is_ok(), fits);
+            SCRATCH.with_borrow(|scratch| assert!(scratch.capacity() <= SCRATCH_KEPT));
+        }
     }
 
     #[test]
