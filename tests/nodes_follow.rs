@@ -254,6 +254,29 @@ mod trouble {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_comes_back_before_the_directory_does_was_not_gone_for_sure() {
+        for who in ["head", "tail"] {
+            let (cluster, [one, _two]) = two().await;
+            let (mut head, mut tail) = followed(&one, &one).await;
+            if who == "head" {
+                drop(head);
+                settle().await;
+                cluster.cut_off();
+                sleep(200 * SECOND).await;
+                head = one.connect("ann", "head").await;
+            } else {
+                drop(tail);
+                settle().await;
+                cluster.cut_off();
+                sleep(200 * SECOND).await;
+                tail = one.connect("ann", "tail").await;
+            }
+            head.emit("say", json!(["hello"])).await;
+            assert_eq!(soon(tail.message()).await, say("hello"), "{who}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn while_a_node_does_not_answer_it_cannot_be_ended_for_sure() {
         let (cluster, [one, two]) = two().await;
         let (_head, _tail) = followed(&one, &two).await;

@@ -124,3 +124,18 @@ async fn nobody_follows_who_is_not_here() {
     };
     assert_eq!(stranger.ask(&node, follow).await, Outcome::Uncertain);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_went_to_another_node_is_followed_there_and_not_here_any_more() {
+    let (node, stranger) = two().await;
+    let storing = stranger.presence.connect(&User::new("ann", "head", "sid"));
+    assert!(stranger.presence.stored(storing).await);
+    let follows = &node.owner.node().follows;
+    follows.begin("ann", "head", "tail").unwrap();
+
+    tokio::time::sleep(60 * SECOND).await;
+
+    let asked = stranger.asked.0.lock();
+    let follow = |call: &&Call| matches!(call, Call::Follow { on: true, .. });
+    assert_eq!(asked.iter().filter(follow).count(), 1, "{asked:?}");
+}
