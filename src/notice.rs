@@ -154,7 +154,8 @@ pub enum Notice {
     /// `presence::leave`: a session of this node, or of a dead node that this one cleared up after,
     /// was removed. At least once, and with its generation again where an answer was lost; but not
     /// of a session that ended here while the others took this node for dead, or while the store was
-    /// away and more had ended than the backlog holds.
+    /// away and more had ended than the backlog holds, nor of one of a dead node without a
+    /// [leave feed](crate::PrimacronLayer::leave_feed).
     #[non_exhaustive]
     Leave {
         /// Who it was.

@@ -144,10 +144,7 @@ impl Core {
 
     /// The next heartbeat. It does not vouch for what may have expired.
     pub(super) fn beat(&mut self, now: Instant) -> Beat {
-        let since = |reached| now.saturating_duration_since(reached);
-        let unheard = self.reached.map_or(Duration::ZERO, since);
-        let unheard = self.directory.has_expired(unheard);
-        if (self.directory.fall_behind(now) || unheard) && self.registered {
+        if self.directory.fall_behind(now) && self.registered {
             self.begin_epoch();
         }
         self.directory.sweep(now);

@@ -26,7 +26,7 @@ pub(super) enum Job {
         gone: Gone,
         #[cfg_attr(
             not(feature = "redis"),
-            expect(dead_code, reason = "the one in memory does not ask for it")
+            expect(dead_code, reason = "memory looks at what is there")
         )]
         epoch: u64,
     },
@@ -62,7 +62,7 @@ pub(super) struct Gone {
     /// The index of the node may list it.
     #[cfg_attr(
         not(feature = "redis"),
-        expect(dead_code, reason = "memory lists all anyway")
+        expect(dead_code, reason = "memory looks at what is there")
     )]
     pub(super) listed: bool,
 }

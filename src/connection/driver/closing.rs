@@ -167,8 +167,35 @@ const fn is_ours(reason: &CloseReason) -> bool {
         CloseReason::ForcedClose
             | CloseReason::Application(_)
             | CloseReason::Superseded
+            | CloseReason::Fenced
             | CloseReason::QueueFull
             | CloseReason::HandlerTimeout
             | CloseReason::Shutdown
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::Noticeboard;
+
+    #[test]
+    fn who_polls_hears_of_every_end_that_is_the_servers_doing() {
+        let settings = Settings::new(Noticeboard::new());
+        let last_word = |reason| Farewell::of(&reason, Transport::Polling, &settings).last_word;
+        for reason in [
+            CloseReason::ForcedClose,
+            CloseReason::Application("signed out".into()),
+            CloseReason::Superseded,
+            CloseReason::Fenced,
+            CloseReason::QueueFull,
+            CloseReason::HandlerTimeout,
+            CloseReason::Shutdown,
+        ] {
+            assert_eq!(last_word(reason.clone()), Some(LastWord::Close), "{reason}");
+        }
+        for reason in [CloseReason::PingTimeout, CloseReason::TooLarge] {
+            assert_eq!(last_word(reason.clone()), None, "{reason}");
+        }
+    }
 }

@@ -84,11 +84,15 @@ impl Directory {
                 busy[usize::from(index)] = true;
                 jobs.extend(self.put(&user, now, epoch));
             }
-            if !busy[usize::from(index)] && jobs.len() < max {
+            if jobs.len() >= max {
+                // The next batch looks at the others.
+                break;
+            }
+            if !busy[usize::from(index)] {
                 jobs.extend(self.commit(index, now, epoch));
             }
+            self.checks.retain(|check| *check != index);
         }
-        self.checks.clear();
         jobs
     }
 

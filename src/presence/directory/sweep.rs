@@ -84,11 +84,6 @@ impl Directory {
         }
         hopeless
     }
-
-    /// Whether anything of this node expires that nobody heard of for so long.
-    pub(in crate::presence) fn has_expired(&self, unheard: Duration) -> bool {
-        unheard >= self.pace.expiry / 2 && self.buckets.iter().any(Bucket::has_expiring)
-    }
 }
 
 impl Bucket {

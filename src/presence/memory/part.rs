@@ -297,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_does_not_expire_is_left_to_who_clears_up() {
+        for listed in [true, false] {
+            let (mut part, user) = (Part::default(), User::new("ann", "s", "sid"));
+            let mut wish = wish(10);
+            wish.terms.listed = listed;
+            part.put("one", &user, &wish, "m".into());
+            let entry = part.entry("ann", "s").unwrap().to_owned();
+            part.prune("ann", "s", "another");
+            assert!(part.entry("ann", "s").is_some());
+            part.prune("ann", "s", &entry);
+            assert_eq!(part.entry("ann", "s").is_some(), listed);
+        }
+    }
+
+    #[test]
     fn a_commitment_that_makes_no_sense_is_reaped() {
         let mut part = Part::default();
         part.written.insert("one".to_owned(), "nonsense".to_owned());

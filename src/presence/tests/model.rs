@@ -445,10 +445,8 @@ impl World {
                     assert_eq!(
                         find,
                         expected,
-                        "seed {seed}: {key:?} by {} {:?} {:?}",
-                        self.nodes[index].core.node(),
-                        self.store.find_now(&key.0, &key.1, true),
-                        self.nodes[index].core.liveness
+                        "seed {seed}: {key:?} by {}",
+                        self.nodes[index].core.node()
                     );
                 }
             }
