@@ -265,12 +265,11 @@ async fn an_inbox_that_is_full_in_bytes_refuses() {
 async fn an_inbox_that_is_full_in_entries_refuses() {
     let redis = Redis::start().await;
     let a = node(&*redis.url(), "a");
-    // The hello that it begins with is one of them.
-    let small = |settings: &mut Settings| settings.bus.inbox_entries = 2;
-    let mut b = node_with(&*redis.url(), "b", small, Diary::default());
-    b.notice("bus::online").await;
-    b.task.abort();
-    drop((&mut b.task).await);
+    let mut settings = Settings::new(Noticeboard::new());
+    // The hello that it begins with is one of them, until somebody reads it.
+    settings.bus.inbox_entries = 2;
+    let b = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    b.renew().await.unwrap();
 
     let first = a.bus.ask("b", &say("x"), Duration::from_millis(500)).await;
     let second = a.bus.ask("b", &say("y"), LONG).await;
