@@ -259,6 +259,19 @@ async fn a_follower_that_does_not_read_misses_something() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_told_by_another_client_what_only_the_library_says() {
+    let layer = layer().validate("follow::gap", |_: &Args, _: &User| true);
+    let (app, handle) = node(layer);
+    let mut head = connect(&app, "ann", "head").await;
+    let mut tail = connect(&app, "ann", "tail").await;
+    let follower = user("ann", "tail");
+    handle.follow(&follower, "ann", "head").await.unwrap();
+    head.emit("follow::gap", json!(["head", 100])).await;
+    head.emit("say", json!(["hello"])).await;
+    assert_eq!(tail.message().await, say("hello"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_gone_for_a_minute_follows_nobody() {
     let (app, handle) = node(layer().ping_interval(3600 * SECOND));
     let mut notices = handle.notices();

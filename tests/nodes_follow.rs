@@ -241,6 +241,8 @@ async fn who_followed_and_was_gone_for_a_minute_follows_on_no_other_node_either(
 
 #[cfg(feature = "testing")]
 mod trouble {
+    use primacron::PrimacronLayer;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -251,6 +253,46 @@ mod trouble {
         sleep(SECOND).await;
         let followed = two.handle.follow(&ann("tail"), "ann", "head").await;
         assert_eq!(followed, Err(FollowError::Uncertain));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_directory_is_away_nobody_counts_as_gone() {
+        for (who, recovers) in [(0, false), (0, true), (1, false), (1, true)] {
+            let (cluster, [one, _two]) = two().await;
+            let (head, tail) = followed(&one, &one).await;
+            let mut both = [Some(head), Some(tail)];
+            both[who] = None;
+            settle().await;
+            cluster.cut_off();
+            sleep(200 * SECOND).await;
+            if recovers {
+                cluster.recover();
+                // It is looked again who is there.
+                sleep(40 * SECOND).await;
+            }
+            both[who] = Some(one.connect("ann", ["head", "tail"][who]).await);
+            let [mut head, mut tail] = both.map(Option::unwrap);
+            head.emit("say", json!(["hello"])).await;
+            let heard = soon(tail.message()).await;
+            assert_eq!(heard, say("hello"), "{who}, {recovers}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_nobody_knows_of_may_have_been_missed() {
+        // It takes longer to be dead than to be waited for in vain.
+        let patient = |layer: PrimacronLayer| layer.liveness(SECOND, 20 * SECOND, 30 * SECOND);
+        let (cluster, [one, two]) = nodes(patient).await;
+        let (mut head, mut tail) = followed(&one, &two).await;
+        cluster.stop(&two.handle);
+        head.emit("say", json!(["perhaps"])).await;
+        sleep(6 * SECOND).await;
+        cluster.resume(&two.handle);
+        assert_eq!(soon(tail.message()).await, say("perhaps"));
+        head.emit("say", json!(["hello"])).await;
+        let gap = json!({"event": "follow::gap", "args": ["head", 1]});
+        assert_eq!(soon(tail.message()).await, gap);
+        assert_eq!(soon(tail.message()).await, say("hello"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -335,15 +335,18 @@ async fn what_ends_at_one_end_of_a_tunnel_ends_at_the_other() {
 
 #[tokio::test]
 async fn a_poll_that_breaks_off_on_the_way_ends_the_connection_as_it_does_here() {
-    let (_redis, one, two) = two_nodes().await;
+    let redis = Redis::start().await;
+    let (one, wire) = behind_a_wire(&redis).await;
+    let two = Node::start(&redis).await;
+    until_met(&[&one, &two]).await;
+    let requests = tapped(one.address, wire).await;
     let mut notices = one.notices();
     let client = Polling::connect(&one).await;
     let mut stream = TcpStream::connect(two.address).await.unwrap();
-    let before = one.dialled();
     let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", client.query);
     stream.write_all(request.as_bytes()).await.unwrap();
     until("the poll is relayed", async || {
-        (one.dialled() > before).then_some(())
+        (!requests.lock().unwrap().is_empty()).then_some(())
     })
     .await;
     drop(stream);
@@ -809,6 +812,202 @@ async fn a_relay_is_proven_and_counts_once() {
     let (status, ..) = exchange(two.address, closing.as_bytes()).await;
     assert_eq!(status, 403, "it was for another node");
     client.echoes(&two, &two, "it goes on").await;
+}
+
+/// A node that is reached by way of a wire which keeps for itself what it is given.
+async fn behind_a_wire(redis: &Redis) -> (Node, TcpListener) {
+    let wire = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let advertised = format!("http://{}", wire.local_addr().unwrap());
+    let stamp = async |request: Request, next: middleware::Next| {
+        let mut response = next.run(request).await;
+        let inside = http::HeaderValue::from_static("yes");
+        response.headers_mut().insert("inside", inside);
+        response
+    };
+    let node = Node::with(
+        |_| layer(redis).advertise(&advertised),
+        |app| app.layer(middleware::from_fn(stamp)),
+    )
+    .await;
+    (node, wire)
+}
+
+#[tokio::test]
+async fn one_proof_is_enough_and_two_are_too_many() {
+    let redis = Redis::start().await;
+    let (one, wire) = behind_a_wire(&redis).await;
+    let two = Node::start(&redis).await;
+    until_met(&[&one, &two]).await;
+    let client = Polling::connect(&one).await;
+    let caught = async {
+        let (mut from, _) = wire.accept().await.unwrap();
+        let mut request = vec![0; 100_000];
+        let read = from.read(&mut request).await.unwrap();
+        request.truncate(read);
+        String::from_utf8(request).unwrap()
+    };
+    let message = echo("a");
+    let (request, lost) = tokio::join!(caught, client.post(&two, &message));
+    assert_eq!(lost, (400, UNKNOWN.to_owned()));
+    let (head, _) = request.split_once("\r\n\r\n").unwrap();
+    let request = format!("{head}\r\nconnection: close\r\n\r\n{message}");
+    let found = head.lines().find(|line| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("primacron-relay: ")
+    });
+    let proof = found.unwrap();
+
+    // It was never used.
+    for both in [
+        format!("{proof}\r\nprimacron-relay: x"),
+        format!("primacron-relay: x\r\n{proof}"),
+        format!("{proof}\r\n{proof}"),
+    ] {
+        let doubled = request.replacen(proof, &both, 1);
+        let (status, ..) = exchange(one.address, doubled.as_bytes()).await;
+        assert_eq!(status, 403, "{both}");
+    }
+    let (status, _, body) = exchange(one.address, request.as_bytes()).await;
+    assert_eq!((status, &*body), (200, "ok"));
+}
+
+#[tokio::test]
+async fn only_what_the_other_side_needs_to_know_is_relayed() {
+    let redis = Redis::start().await;
+    let (one, wire) = behind_a_wire(&redis).await;
+    let two = Node::start(&redis).await;
+    until_met(&[&one, &two]).await;
+    let requests = tapped(one.address, wire).await;
+    let client = Polling::connect(&one).await;
+    let message = echo("a");
+    let request = format!(
+        "POST {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: text/plain;charset=UTF-8\r\nCookie: secret=1\r\nAuthorization: secret\r\n\
+         X-Other: secret\r\n\r\n{message}",
+        client.query,
+        message.len(),
+    );
+    let (status, ..) = exchange(two.address, request.as_bytes()).await;
+    assert_eq!(status, 200);
+
+    let relayed = String::from_utf8(requests.lock().unwrap().remove(0)).unwrap();
+    assert!(relayed.contains("content-type: text/plain;charset=UTF-8\r\n"));
+    assert!(!relayed.contains("secret"), "{relayed}");
+
+    let headers = async |node: &Node| {
+        client.post(&one, &message).await;
+        let poll = format!(
+            "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            client.query
+        );
+        let (status, head, _) = exchange(node.address, poll.as_bytes()).await;
+        assert_eq!(status, 200);
+        let head = head.to_ascii_lowercase();
+        let lines = head
+            .lines()
+            .skip(1)
+            .filter(|line| !line.starts_with("date"));
+        lines
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(client.get(&one).await.0, 200);
+    let mut here = headers(&one).await;
+    assert!(
+        here.iter()
+            .any(|line| line.starts_with("content-type: text/plain"))
+    );
+    assert!(here.remove("inside: yes"), "the other node's own affair");
+    assert_eq!(headers(&two).await, here);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_taken_for_a_whole_one() {
+    let (_redis, one, two) = two_nodes().await;
+    let message = echo("a");
+    for node in [&one, &two] {
+        let mut notices = one.notices();
+        let client = Polling::connect(&one).await;
+        let request = format!(
+            "POST {} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {:x}\r\n{message}\r\nno length\r\n",
+            client.query,
+            message.len(),
+        );
+        let mut stream = TcpStream::connect(node.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+        notice(&mut notices, "disconnect").await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_goes_nowhere() {
+    let (_redis, one, two) = two_nodes().await;
+    let client = Polling::connect(&one).await;
+    let before = one.dialled();
+    // It need not come to be refused.
+    let request = format!(
+        "POST {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        client.query,
+        MAX_PAYLOAD + 1,
+    );
+    let (status, ..) = exchange(two.address, request.as_bytes()).await;
+    assert_eq!(status, 413);
+    assert_eq!(one.dialled(), before);
+    client.echoes(&two, &two, "it goes on").await;
+}
+
+#[tokio::test]
+async fn the_body_of_a_poll_goes_nowhere() {
+    let redis = Redis::start().await;
+    let (one, wire) = behind_a_wire(&redis).await;
+    let two = Node::start(&redis).await;
+    until_met(&[&one, &two]).await;
+    let requests = tapped(one.address, wire).await;
+    let client = Polling::connect(&one).await;
+    client.post(&one, &echo("a")).await;
+    let head = format!("GET {}", client.query);
+    assert_eq!(ask(&two, &head, "", "smuggled").await, (200, echo("a")));
+    let relayed = String::from_utf8(requests.lock().unwrap().remove(0)).unwrap();
+    assert!(relayed.ends_with("\r\n\r\n"), "{relayed}");
+}
+
+#[tokio::test]
+async fn a_node_that_goes_away_lets_no_poll_go_before_it_can_have_closed_its_listener() {
+    let (_redis, one, two) = two_nodes().await;
+    let client = Polling::connect(&one).await;
+    two.handle.drain(Duration::from_secs(1)).await;
+    let start = tokio::time::Instant::now();
+    assert_eq!(client.get(&two).await, (200, "6".to_owned()));
+    assert!(start.elapsed() >= ms(100), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_tunnel_to_a_node_that_stands_still_ends_when_that_is_dead() {
+    let redis = Redis::start().await;
+    let start = || {
+        Node::with(
+            |address| {
+                layer(&redis)
+                    .ping_interval(ms(300))
+                    .ping_timeout(ms(200))
+                    .advertise(&format!("http://{address}"))
+            },
+            |app| app,
+        )
+    };
+    let (one, two) = (start().await, start().await);
+    until_met(&[&one, &two]).await;
+    let client = Polling::connect(&one).await;
+    let mut ws = upgrade(&two, &client).await;
+    let stands = one.stop().await;
+    let closed = tokio::time::timeout(Duration::from_secs(20), ws.until_closed()).await;
+    assert_eq!(closed, Ok(None));
+    drop(stands);
 }
 
 #[tokio::test]

@@ -348,3 +348,20 @@ impl std::fmt::Debug for Routes {
         f.debug_struct("Routes").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_nobody_remembers_is_forgotten() {
+        let routes = Routes::new("own", &Arc::new(Registry::new()));
+        let known = routes.peer("known");
+        for number in 0..100 {
+            drop(routes.peer(&number.to_string()));
+            // The newest is forgotten with the next one.
+            assert!(routes.peers.lock().len() <= 2);
+        }
+        assert!(Arc::ptr_eq(&known, &routes.peer("known")));
+    }
+}

@@ -124,3 +124,28 @@ async fn nobody_follows_who_is_not_here() {
     };
     assert_eq!(stranger.ask(&node, follow).await, Outcome::Uncertain);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_went_to_another_node_is_followed_there_once_and_only_by_names() {
+    let (node, stranger) = two().await;
+    let storing = stranger.presence.connect(&User::new("ann", "head", "sid"));
+    assert!(stranger.presence.stored(storing).await);
+    let follows = &node.owner.node().follows;
+    // What the directory says may be anybody's.
+    let followers = ["", "tail", &"x".repeat(1000)].map(str::to_owned);
+    follows.resume(&User::new("ann", "head", "sid"), &followers);
+
+    tokio::time::sleep(60 * SECOND).await;
+
+    let asked = stranger.asked.0.lock();
+    let followers: Vec<&str> = asked
+        .iter()
+        .map(|call| match call {
+            Call::Follow {
+                follower, on: true, ..
+            } => &**follower,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(followers, ["tail"]);
+}

@@ -117,3 +117,26 @@ fn take(inlet: &Inlet, mut data: impl Buf, room: usize) -> Result<usize, Request
     }
     Ok(left)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_has_room_for_so_many_bytes_whatever_was_announced() {
+        let (inlet, outlet) = pipe(SizeHint::default());
+        let left = take(&inlet, &b"123"[..], 5);
+        assert!(matches!(left, Ok(2)), "{left:?}");
+        let mut outlet = pin!(outlet);
+        let frame = poll_fn(|cx| outlet.as_mut().poll_frame(cx)).await;
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "123");
+
+        let left = take(&inlet, &b"456"[..], 2);
+        assert!(matches!(left, Err(RequestError::TooLarge)), "{left:?}");
+        inlet.finish();
+        let frame = poll_fn(|cx| outlet.as_mut().poll_frame(cx)).await;
+        assert!(frame.is_none(), "nothing of it goes on");
+    }
+}

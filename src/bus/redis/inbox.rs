@@ -225,3 +225,98 @@ impl Inboxes for InRedis {
 pub(in crate::bus) fn open(redis: Redis, node: &str, settings: &Settings) -> Arc<dyn Inboxes> {
     Arc::new(InRedis::new(redis, node, settings))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        let read = Value::Array(vec![
+            Value::SimpleString("token".into()),
+            Value::Int(0),
+            Value::SimpleString(text.into()),
+        ]);
+        parse::kept(read).unwrap().last
+    }
+
+    fn kept(token: &str, read: u64, last: &str) -> Kept {
+        Kept {
+            token: token.into(),
+            read,
+            last: id(last),
+        }
+    }
+
+    fn hello(at: &str, token: &str) -> Item {
+        Item {
+            id: id(at),
+            kind: Kind::Hello(token.into()),
+        }
+    }
+
+    fn entry(at: &str, entry: &'static str) -> Item {
+        Item {
+            id: id(at),
+            kind: Kind::Entry(entry.into()),
+        }
+    }
+
+    /// Has read three bytes of an inbox, up to the id `3-0`.
+    fn place() -> Place {
+        let mut place = Place::default();
+        place.meet(kept("one", 0, "1-0"));
+        assert_eq!(place.take(vec![hello("1-0", "one")]), [""; 0]);
+        assert_eq!(place.take(vec![entry("3-0", "abc")]), ["abc"]);
+        assert_eq!((place.last, place.read), (id("3-0"), 3));
+        place
+    }
+
+    #[test]
+    fn an_inbox_that_is_still_there_is_read_on() {
+        for last in ["3-0", "9-0"] {
+            let mut place = place();
+            place.sure = false;
+            place.meet(kept("one", 0, last));
+            assert_eq!((place.last, place.read), (id("3-0"), 3), "{last}");
+            assert!(place.sure && place.news, "it is still to be said");
+        }
+    }
+
+    #[test]
+    fn another_inbox_and_a_copy_that_lacks_something_are_read_from_their_beginning() {
+        for met in [kept("two", 2, "9-0"), kept("one", 2, "2-0")] {
+            let mut place = place();
+            place.meet(met.clone());
+            assert_eq!((place.last, place.read), (Id::default(), 2), "{met:?}");
+            assert!(place.sure && !place.news);
+            assert_eq!(place.token.as_ref(), Some(&met.token));
+
+            // It is the one that was met from now on.
+            place.take(vec![entry("5-0", "d")]);
+            place.meet(kept(std::str::from_utf8(&met.token).unwrap(), 0, "9-0"));
+            assert_eq!((place.last, place.read), (id("5-0"), 3), "{met:?}");
+        }
+    }
+
+    #[test]
+    fn an_inbox_that_begins_under_the_reader_is_counted_from_its_beginning() {
+        let mut place = place();
+        let items = vec![entry("4-0", "de"), hello("5-0", "two"), entry("6-0", "f")];
+        assert_eq!(place.take(items), ["de", "f"]);
+        assert_eq!((place.last, place.read), (id("6-0"), 1));
+        place.take(vec![hello("7-0", "two")]);
+        assert_eq!(place.read, 1, "it is known");
+        place.meet(kept("two", 0, "7-0"));
+        assert_eq!(place.last, id("7-0"));
+    }
+
+    #[test]
+    fn who_hears_nothing_is_no_longer_sure() {
+        let mut place = place();
+        assert!(place.sure && place.news);
+        place.take(Vec::new());
+        assert!(!place.sure && !place.news);
+        place.meet(kept("one", 3, "3-0"));
+        assert!(place.sure);
+    }
+}

@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::cast::{Diary, LONG, World, say};
 use crate::{
     bus::{
-        Answer, Bus, Deliver, Outcome, Refused, Unreached, entry, inboxes::Inboxes as _,
+        Answer, Bus, Deliver, Outcome, Refused, Unreached, entry,
+        inboxes::{Appended, Failed, Inboxes as _},
         memory::InHub,
     },
+    condition::{Access, Condition},
     config::Settings,
     notice::{Notice, Noticeboard},
     presence::Life,
@@ -284,4 +286,61 @@ async fn a_task_that_never_ran_keeps_nobody_waiting() {
     assert_eq!(ended, Ok(()));
     let closing = Err(Unreached::Refused(Refused::Closing));
     assert_eq!(answer.await, closing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inbox_is_full_in_bytes_until_they_are_read() {
+    let world = World::default();
+    let mut settings = Settings::new(Noticeboard::new());
+    settings.bus.inbox_bytes = 10;
+    let inbox = InHub::new(world.hub, "b".into(), settings.bus);
+    inbox.renew().await.unwrap();
+    let append = async |text: &'static str| inbox.append("b", text.into()).await.unwrap();
+
+    for _ in 0..3 {
+        assert!(matches!(append("123456").await, Appended::Done));
+        assert!(matches!(append("12345").await, Appended::Full));
+        assert!(matches!(append("1234").await, Appended::Done));
+        assert_eq!(inbox.read().await.unwrap(), ["123456", "1234"]);
+        // What was read is there until the next read says that it is handled.
+        assert!(inbox.read().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inbox_of_a_node_that_was_killed_goes_away() {
+    let world = World::default();
+    let settings = Settings::new(Noticeboard::new());
+    let inbox = |name: &str| InHub::new(world.hub.clone(), name.into(), settings.bus.clone());
+    let (a, b) = (inbox("a"), inbox("b"));
+    a.renew().await.unwrap();
+    b.renew().await.unwrap();
+
+    tokio::time::advance(Duration::from_secs(59)).await;
+    a.renew().await.unwrap();
+    let there = a.append("b", "x".into()).await;
+    assert!(matches!(there, Ok(Appended::Done)), "{there:?}");
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    a.renew().await.unwrap();
+    let gone = a.append("b", "x".into()).await;
+    assert!(matches!(gone, Ok(Appended::Gone)), "{gone:?}");
+    let own = a.append("a", "x".into()).await;
+    assert!(matches!(own, Ok(Appended::Done)), "{own:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_in_vain_knows_nothing_and_who_was_turned_away_knows_it_all() {
+    let access = Access::default();
+    let hub = World::default().hub.seen(access.clone());
+    let settings = Settings::new(Noticeboard::new());
+    let inbox = InHub::new(hub.with_patience(LONG), "b".into(), settings.bus);
+    inbox.renew().await.unwrap();
+
+    access.store().set(Condition::Stalled);
+    let stalled = inbox.append("b", "x".into()).await;
+    assert!(matches!(stalled, Err(Failed::Perhaps(_))), "{stalled:?}");
+    access.store().set(Condition::Away);
+    let away = inbox.append("b", "x".into()).await;
+    assert!(matches!(away, Err(Failed::Surely(_))), "{away:?}");
 }

@@ -11,7 +11,10 @@ use tokio::time::{sleep, timeout};
 use self::support_redis::{Redis, Reply, until};
 use super::cast::{Diary, Fates, LONG, Node, begin, say};
 use crate::{
-    bus::{Answer, Bus, Deliver, Outcome, Refused, Unreached, inboxes::Failed},
+    bus::{
+        Answer, Bus, Deliver, Outcome, Refused, Unreached,
+        inboxes::{Appended, Failed, Inboxes},
+    },
     config::Settings,
     notice::Noticeboard,
     redis::{IntoRedis, Link, Script},
@@ -262,12 +265,11 @@ async fn an_inbox_that_is_full_in_bytes_refuses() {
 async fn an_inbox_that_is_full_in_entries_refuses() {
     let redis = Redis::start().await;
     let a = node(&*redis.url(), "a");
-    // The hello that it begins with is one of them.
-    let small = |settings: &mut Settings| settings.bus.inbox_entries = 2;
-    let mut b = node_with(&*redis.url(), "b", small, Diary::default());
-    b.notice("bus::online").await;
-    b.task.abort();
-    drop((&mut b.task).await);
+    let mut settings = Settings::new(Noticeboard::new());
+    // The hello that it begins with is one of them, until somebody reads it.
+    settings.bus.inbox_entries = 2;
+    let b = crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings);
+    b.renew().await.unwrap();
 
     let first = a.bus.ask("b", &say("x"), Duration::from_millis(500)).await;
     let second = a.bus.ask("b", &say("y"), LONG).await;
@@ -357,6 +359,81 @@ async fn an_entry_that_redis_refuses_is_not_there_and_not_counted() {
     refused().await;
     let put = redis.run("HINCRBY {primacron:b:b}:count put 0").await;
     assert_eq!(put, Reply::Integer(5));
+}
+
+fn inbox(redis: &Redis) -> Arc<dyn Inboxes> {
+    let settings = Settings::new(Noticeboard::new());
+    crate::bus::redis::open(redis.url().into_redis().unwrap(), "b", &settings)
+}
+
+#[tokio::test]
+async fn who_has_no_inbox_gets_none_by_what_is_sent_there() {
+    let redis = Redis::start().await;
+    let inbox = inbox(&redis);
+    let gone = inbox.append("b", "x".into()).await;
+    assert!(matches!(gone, Ok(Appended::Gone)), "{gone:?}");
+    assert_eq!(redis.keys().await, [""; 0]);
+
+    // Half of one is none.
+    inbox.renew().await.unwrap();
+    redis.run("DEL {primacron:b:b}:in").await;
+    let gone = inbox.append("b", "x".into()).await;
+    assert!(matches!(gone, Ok(Appended::Gone)), "{gone:?}");
+    assert_eq!(redis.keys().await, ["{primacron:b:b}:count"]);
+    let put = redis.run("HINCRBY {primacron:b:b}:count put 0").await;
+    assert_eq!(put, Reply::Integer(0));
+}
+
+#[tokio::test]
+async fn an_inbox_that_strangers_broke_is_made_anew() {
+    let redis = Redis::start().await;
+    let inbox = inbox(&redis);
+    inbox.renew().await.unwrap();
+    for breaks in [
+        "HDEL {primacron:b:b}:count read",
+        "HDEL {primacron:b:b}:count token",
+        "SET {primacron:b:b}:count garbage",
+        "SET {primacron:b:b}:in garbage",
+    ] {
+        redis.run(breaks).await;
+        inbox.renew().await.unwrap();
+        let appended = inbox.append("b", "x".into()).await;
+        assert!(matches!(appended, Ok(Appended::Done)), "{breaks}");
+        let waiting = redis.run("XLEN {primacron:b:b}:in").await;
+        assert_eq!(waiting, Reply::Integer(2), "{breaks}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_is_not_left_over_at_the_end() {
+    let redis = Redis::start().await;
+    let inbox = inbox(&redis);
+    inbox.renew().await.unwrap();
+    inbox.append("b", "read".into()).await.unwrap();
+    while inbox.read().await.unwrap() != ["read"] {}
+    inbox.append("b", "left".into()).await.unwrap();
+
+    assert_eq!(inbox.close().await.unwrap(), ["left"]);
+    assert_eq!(redis.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn after_a_read_that_failed_the_next_one_makes_sure_that_the_inbox_is_there() {
+    let mut redis = Redis::start().await;
+    let inbox = inbox(&redis);
+    inbox.renew().await.unwrap();
+    inbox.append("b", "x".into()).await.unwrap();
+    while inbox.read().await.unwrap() != ["x"] {}
+    redis.kill();
+    inbox.read().await.unwrap_err();
+    redis.restart().await;
+
+    until("it reads again", async || inbox.read().await.ok()).await;
+
+    let there = ["{primacron:b:b}:count", "{primacron:b:b}:in"];
+    let mut keys = redis.keys().await;
+    keys.sort_unstable();
+    assert_eq!(keys, there);
 }
 
 #[tokio::test]
