@@ -90,6 +90,8 @@ struct World {
     start: Instant,
     now: Instant,
     nodes: Vec<Node>,
+    /// When sessions ended last, wherever that was.
+    ended: BTreeMap<(String, String), Instant>,
     /// When the last node of this name was killed.
     killed: BTreeMap<String, Instant>,
     /// When something last went wrong.
@@ -149,6 +151,7 @@ impl World {
             start: now,
             now,
             nodes: Vec::new(),
+            ended: BTreeMap::new(),
             killed: BTreeMap::new(),
             trouble: now,
             stalled: false,
@@ -250,7 +253,8 @@ impl World {
         let key = node.open.keys().nth(which).unwrap().clone();
         let open = node.open.remove(&key).unwrap();
         node.core.directory.disconnect(&open.user);
-        node.closed.insert(key, self.now);
+        node.closed.insert(key.clone(), self.now);
+        self.ended.insert(key, self.now);
     }
 
     fn step(&mut self) {
@@ -363,7 +367,8 @@ impl World {
                         let synced = owner.core.state() == PresenceState::Synced;
                         // Who has slept or was cut off for long is dead to others.
                         let awake = owner.frozen_until + PERIODS.dead <= self.now;
-                        let stored = owner.open.get(&key).is_some_and(|open| open.seen);
+                        let stored = owner.open.get(&key).filter(|open| open.seen);
+                        let stored = stored.is_some_and(|open| !self.was_outlived(&key, open));
                         assert!(
                             !(stored && awake && synced),
                             "{context}: {} does not find {account} {session} of {}",
@@ -375,6 +380,13 @@ impl World {
                 Find::Uncertain => {}
             }
         }
+    }
+
+    /// Whether another node took the session over and has seen it end, so lately that who had it
+    /// before need not know.
+    fn was_outlived(&self, key: &(String, String), open: &Open) -> bool {
+        let ended = self.ended.get(key).filter(|ended| **ended > open.since);
+        ended.is_some_and(|ended| self.now - *ended <= PERIODS.lease + STEP)
     }
 
     fn find(&mut self, index: usize, account: &str, session: &str) -> Find {
