@@ -72,8 +72,8 @@
 //! [`Handle::forward`] says how far a message got ([`Outcome`]), [`Handle::broadcast`] and
 //! [`Handle::close`] what each server did ([`Gathered`]), and [`Handle::follow`] lets one session hear
 //! what another one of its account sends. [`Handle::watch`] tells who comes and goes of an account,
-//! [`Handle::watch_all`] of all. All servers speak the same codec. A server that goes away
-//! lets its clients go first: [`Handle::drain_on`].
+//! [`Handle::watch_all`] of all. All servers speak the same codec. A server that goes away lets its
+//! clients go first: [`Handle::drain_on`].
 //!
 //! # Everything else that you have
 //!
