@@ -111,9 +111,9 @@ async fn a_server_that_speaks_no_tls_is_told_of() {
     let authority = Authority::new();
     let redis = Redis::start().await;
     let mut node = Node::start(pool(&url(redis.port()), &authority, None));
-    let error = node.offline().await;
-    assert!(!error.is_empty());
-    assert!(!error.contains("in time"), "{error}");
+    // It may wait for the end of a line in place of saying that it understands nothing.
+    assert!(!node.offline().await.is_empty());
+    assert_eq!(node.handle.find("ann", "s").await, Find::Uncertain);
 }
 
 #[tokio::test]
